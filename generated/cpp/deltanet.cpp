@@ -230,7 +230,6 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -256,7 +255,6 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
             // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         }
     }
@@ -299,6 +297,34 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t S_arg0, const compute_t k_, compute_t& S_arg0_k_again)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k_again = S_arg0 * k_;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_arg0_k_again_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_arg0_k_again;
+        backward_before_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            S_arg0_k_again);
+        S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k_again);
     }
 }
 
@@ -391,7 +417,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -401,7 +427,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1393,8 +1419,6 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1437,8 +1461,6 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
             const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-            dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
         }
@@ -1482,6 +1504,42 @@ extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const*
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
+    compute_t& S_arg0_k_again, compute_t& dot_S_arg0_k_again)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k_again = S_arg0 * k_;
+    dot_S_arg0_k_again = S_arg0 * dot_k + k_ * dot_S_arg0;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_arg0_k_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_arg0_k_again_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_arg0_k_again, dot_S_arg0_k_again;
+        hvp_backward_before_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
+            S_arg0_k_again, dot_S_arg0_k_again);
+        S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k_again);
+        dot_S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k_again);
     }
 }
 
@@ -1657,7 +1715,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1667,7 +1725,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         d_dot_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1677,7 +1735,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1687,7 +1745,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_S_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1697,7 +1755,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_arg0_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_dot_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1707,7 +1765,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_dot_S_at[iT * B + iB] = storage_t(total);
     }
 }

@@ -72,14 +72,13 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     S_rows: np.ndarray  # (T + 1, B, H, K)
+    S_arg0: np.ndarray  # (T, B, H)
+    k: np.ndarray  # (T, B, K)
     a_q: np.ndarray  # (T, B, K)
     norm_a_q: np.ndarray  # (T, B)
     W_q_x_to_W_v_x: np.ndarray  # (T, B, 2 * K + H)
     q: np.ndarray  # (T, B, K)
     beta: np.ndarray  # (T, B)
-    k: np.ndarray  # (T, B, K)
-    S_arg0_k: np.ndarray  # (T, B, H, K)
-    S_arg0: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     v: np.ndarray  # (T, B, H)
     a_k: np.ndarray  # (T, B, K)
@@ -130,7 +129,6 @@ def forward(params, x, state=None):
     v = np.empty((T, B, H), dtype)
     beta = np.empty((T, B), dtype)
     S_arg0 = np.empty((T, B, H), dtype)
-    S_arg0_k = np.empty((T, B, H, K), dtype)
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     forward_before = kernel(
@@ -143,7 +141,7 @@ def forward(params, x, state=None):
         "forward_before_rows2", w_beta, x, beta,
     )
     forward_step_rows = kernel(
-        "forward_step_rows", S_rows, k, v, beta, S_arg0, S_arg0_k,
+        "forward_step_rows", S_rows, k, v, beta, S_arg0,
     )
     forward_after_sum = kernel(
         "forward_after_sum", S_rows, q, y,
@@ -161,8 +159,7 @@ def forward(params, x, state=None):
     # y = S @ q
     forward_after_sum()
 
-    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
-                norm_a_k)
+    tape = Tape(size, dtype, S_rows, S_arg0, k, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, x, v, a_k, norm_a_k)
     last = {"S": S_rows[T].copy()}
     return y, last, tape
 
@@ -179,14 +176,13 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_rows = tape.S_rows
+    S_arg0 = tape.S_arg0
+    k = tape.k
     a_q = tape.a_q
     norm_a_q = tape.norm_a_q
     W_q_x_to_W_v_x = tape.W_q_x_to_W_v_x
     q = tape.q
     beta = tape.beta
-    k = tape.k
-    S_arg0_k = tape.S_arg0_k
-    S_arg0 = tape.S_arg0
     x = tape.x
     v = tape.v
     a_k = tape.a_k
@@ -200,6 +196,7 @@ def backward(params, tape, dy, dstate=None):
     w_beta = np.ascontiguousarray(params["w_beta"])
     W_k_to_W_v = np.concatenate((W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    S_arg0_k_again = scratch("S_arg0_k_again", (T, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -222,6 +219,9 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
     )
+    backward_before = kernel(
+        "backward_before", S_arg0, k, S_arg0_k_again,
+    )
     backward_before_rows = kernel(
         "backward_before_rows", d_q, a_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
     )
@@ -229,7 +229,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_rows", d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, S_arg0_k, d_beta,
+        "backward_after_sum", d_S, S_arg0_k_again, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S_k, S_rows, d_k_S_k,
@@ -253,6 +253,7 @@ def backward(params, tape, dy, dstate=None):
 
     # through y = S @ q
     backward_before_sum()
+    backward_before()
     backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
@@ -562,8 +563,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_beta = scratch("dot_beta", (T, B), dtype)
     S_arg0 = scratch("S_arg0", (T, B, H), dtype)
     dot_S_arg0 = scratch("dot_S_arg0", (T, B, H), dtype)
-    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
-    dot_S_arg0_k = scratch("dot_S_arg0_k", (T, B, H, K), dtype)
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     hvp_forward_before = kernel(
@@ -579,7 +578,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0,
-        S_arg0_k, dot_S_arg0_k,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
@@ -596,6 +594,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_k_to_dot_W_v = np.concatenate((W_k, dot_W_k, W_v, dot_W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
+    S_arg0_k_again = scratch("S_arg0_k_again", (T, B, H, K), dtype)
+    dot_S_arg0_k_again = scratch("dot_S_arg0_k_again", (T, B, H, K), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
@@ -650,6 +650,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum2 = kernel(
         "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", S_arg0, k, dot_S_arg0, dot_k, S_arg0_k_again, dot_S_arg0_k_again,
+    )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit,
         W_q_x_to_dot_W_v_x_W_v, dot_W_q_x, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
@@ -659,13 +662,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, S_arg0_k, d_dot_beta,
+        "hvp_backward_after_sum", d_dot_S, S_arg0_k_again, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, S_arg0_k, d_beta_S,
+        "hvp_backward_after_sum2", d_S, S_arg0_k_again, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k_again, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", d_dot_S_k, S_rows, d_dot_k_dot_S_k_k,
@@ -719,6 +722,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum()
     # through y = S @ q
     hvp_backward_before_sum2()
+    hvp_backward_before()
     hvp_backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))

@@ -154,46 +154,20 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        forward_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -203,8 +177,9 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence_point(
+            compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -585,46 +560,20 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        infer_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -634,8 +583,9 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence_point(
+            compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -771,46 +721,20 @@ extern "C" void step_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        step_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -820,8 +744,9 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -1000,47 +925,13 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
-    compute_t& v_k, compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
@@ -1048,10 +939,12 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1062,10 +955,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_prev,
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1311,47 +1206,13 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 inline_point void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
@@ -1359,10 +1220,12 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1373,10 +1236,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_prev,
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);

@@ -118,7 +118,6 @@ def forward(params, x, state=None):
     q = np.empty((T, B, K), dtype)
     elu_W_k_x = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = np.empty((T, B, H), dtype)
     z_q = np.empty((T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -127,11 +126,8 @@ def forward(params, x, state=None):
     forward_before = kernel(
         "forward_before", W_q_x_to_v, elu_W_q_x, q, elu_W_k_x, k,
     )
-    forward_before2 = kernel(
-        "forward_before2", W_q_x_to_v, k, v_k,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_rows, v_k,
+        "forward_sequence", W_q_x_to_v, k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", z_rows, k,
@@ -149,7 +145,6 @@ def forward(params, x, state=None):
     # W_q_x, W_k_x, v side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
     forward_before()
-    forward_before2()
 
     forward_sequence()
     forward_sequence2()
@@ -292,7 +287,6 @@ def infer(params, x, state=None):
     W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * K + H), dtype)
     q = scratch("q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -301,11 +295,8 @@ def infer(params, x, state=None):
     infer_before = kernel(
         "infer_before", W_q_x_to_v, q, k,
     )
-    infer_before2 = kernel(
-        "infer_before2", W_q_x_to_v, k, v_k,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_rows, v_k,
+        "infer_sequence", W_q_x_to_v, k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", z_rows, k,
@@ -323,7 +314,6 @@ def infer(params, x, state=None):
     # W_q_x, W_k_x, v side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
     infer_before()
-    infer_before2()
 
     infer_sequence()
     infer_sequence2()
@@ -357,7 +347,6 @@ def step(params, x, state=None):
     W_k_x = scratch("W_k_x", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -366,11 +355,8 @@ def step(params, x, state=None):
     step_before = kernel(
         "step_before", W_q_x, W_k_x, q, k,
     )
-    step_before2 = kernel(
-        "step_before2", v, k, v_k,
-    )
     step_sequence = kernel(
-        "step_sequence", S_rows, v_k,
+        "step_sequence", v, k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", z_rows, k,
@@ -392,7 +378,6 @@ def step(params, x, state=None):
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     step_before()
-    step_before2()
 
     step_sequence()
     step_sequence2()
@@ -449,8 +434,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_elu_W_k_x = scratch("dot_elu_W_k_x", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
@@ -468,11 +451,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2 = kernel(
         "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+        "jvp_sequence", W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, k, dot_z_rows, dot_elu_W_k_x,
@@ -493,7 +473,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before2()
-    jvp_before3()
 
     jvp_sequence()
     jvp_sequence2()
@@ -553,8 +532,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     k = scratch("k", (T, B, K), dtype)
     dot_k = scratch("dot_k", (T, B, K), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
@@ -572,11 +549,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+        "hvp_forward_sequence", W_q_x_to_dot_v_W_v, k, dot_v, dot_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, k, dot_z_rows, dot_k,
@@ -597,7 +571,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
     hvp_forward_before()
     hvp_forward_before2()
-    hvp_forward_before3()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()

@@ -131,9 +131,8 @@ def forward(params, x, state=None):
     W_r_x_to_C = np.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = np.empty((T, B, I), dtype)
-    h_exp = np.empty((T, B, I, N), dtype)
     Delta_x = np.empty((T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
+    h_exp = np.empty((T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -143,11 +142,8 @@ def forward(params, x, state=None):
     forward_before = kernel(
         "forward_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    forward_before2 = kernel(
-        "forward_before2", Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
-    )
     forward_sequence = kernel(
-        "forward_sequence", h_exp, h_rows, Delta_x_B,
+        "forward_sequence", Delta, A, Delta_x, W_r_x_to_C, h_rows, h_exp,
     )
     forward_after_sum = kernel(
         "forward_after_sum", h_rows, W_r_x_to_C, h_C,
@@ -162,7 +158,6 @@ def forward(params, x, state=None):
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     forward_before()
-    forward_before2()
 
     forward_sequence()
 
@@ -323,9 +318,7 @@ def infer(params, x, state=None):
     W_r_x_to_C = scratch("W_r_x_to_C", (T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -335,11 +328,8 @@ def infer(params, x, state=None):
     infer_before = kernel(
         "infer_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    infer_before2 = kernel(
-        "infer_before2", Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
-    )
     infer_sequence = kernel(
-        "infer_sequence", h_exp, h_rows, Delta_x_B,
+        "infer_sequence", Delta, A, Delta_x, W_r_x_to_C, h_rows,
     )
     infer_after_sum = kernel(
         "infer_after_sum", h_rows, W_r_x_to_C, h_C,
@@ -354,7 +344,6 @@ def infer(params, x, state=None):
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     infer_before()
-    infer_before2()
 
     infer_sequence()
 
@@ -389,9 +378,7 @@ def step(params, x, state=None):
     Delta = scratch("Delta", (T, B, I), dtype)
     B_ = scratch("B_", (T, B, N), dtype)
     C = scratch("C", (T, B, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -401,11 +388,8 @@ def step(params, x, state=None):
     step_before = kernel(
         "step_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    step_before2 = kernel(
-        "step_before2", Delta, A, Delta_x, B_, h_exp, Delta_x_B,
-    )
     step_sequence = kernel(
-        "step_sequence", h_exp, h_rows, Delta_x_B,
+        "step_sequence", Delta, A, Delta_x, B_, h_rows,
     )
     step_after_sum = kernel(
         "step_after_sum", h_rows, C, h_C,
@@ -424,7 +408,6 @@ def step(params, x, state=None):
     # C = W_C @ x
     product(x.reshape(-1, I), W_C.T, C.reshape(-1, N))
     step_before()
-    step_before2()
 
     step_sequence()
 
@@ -488,12 +471,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
     dot_B = scratch("dot_B", (T, B, N), dtype)
     dot_C = scratch("dot_C", (T, B, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
-    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
     dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
-    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     dot_h_C_h = scratch("dot_h_C_h", (T, B, I), dtype)
     dot_h_C_C = scratch("dot_h_C_C", (T, B, I), dtype)
@@ -514,12 +493,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before3 = kernel(
         "jvp_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
     )
-    jvp_before4 = kernel(
-        "jvp_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_exp,
-        dot_h_exp, Delta_x_B, dot_Delta_x_B,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        "jvp_sequence", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_rows,
+        dot_h_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", h_rows, W_r_x_to_dot_C_W_C, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
@@ -546,7 +522,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
     jvp_before2()
     jvp_before3()
-    jvp_before4()
 
     jvp_sequence()
 
@@ -610,13 +585,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
     dot_B = scratch("dot_B", (T, B, N), dtype)
     dot_C = scratch("dot_C", (T, B, N), dtype)
-    dot_h_pre = scratch("dot_h_pre", (T, B, I, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
-    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
     dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
-    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_once = kernel(
@@ -632,12 +604,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
     )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B,
-        dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        "hvp_forward_sequence", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B,
+        h_rows, dot_h_rows, h_exp, dot_h_exp,
     )
 
     hvp_forward_once()
@@ -658,7 +627,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
     hvp_forward_before2()
     hvp_forward_before3()
-    hvp_forward_before4()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
@@ -667,6 +635,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_r_to_W_B = np.concatenate((W_r, dot_W_r, W_B))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, I, N), dtype)
+    dot_h_pre_again = scratch("dot_h_pre_again", (T, B, I, N), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, N), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
@@ -716,6 +685,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum2 = kernel(
         "hvp_backward_before_sum2", dy, dot_h_rows, d_C,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_Delta, dot_A, Delta, A, dot_h_pre_again,
+    )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp,
         dot_h_exp, d_dot_h, d_h,
@@ -736,9 +708,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows,
-        h_exp, A, dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
-        d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
+        "hvp_backward_after_rows", d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre_again,
+        dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B,
+        d_dot_h_pre, d_h_pre, d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", d_dot_h_pre, Delta, d_dot_A,
@@ -779,6 +751,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
     # through C = W_C @ x
     product(d_dot_C.reshape(-1, N), dot_W_C, d_x_dot_C_W_C.reshape(-1, I))
+    hvp_backward_before()
 
     hvp_backward_sequence()
 

@@ -216,34 +216,6 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -332,19 +304,22 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void forward_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -354,10 +329,11 @@ extern "C" void forward_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -578,10 +554,11 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_step_point(
-    const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
-    compute_t& d_C_prev)
+    const compute_t v, const compute_t k_, const compute_t d_C_next, const compute_t d_C_q,
+    const compute_t q, const compute_t f, compute_t& v_k_again, compute_t& d_C, compute_t& d_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k_again = v * k_;
     d_C = d_C_next + d_C_q * q;
     d_C_prev = f * d_C;
 }
@@ -589,23 +566,29 @@ inline_point void backward_step_point(
 extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_k_again_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_C, d_C_prev;
+        compute_t v_k_again, d_C, d_C_prev;
         backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            d_C, d_C_prev);
+            v_k_again, d_C, d_C_prev);
+        v_k_again_at[(iB * H + iH) * K + iK] = storage_t(v_k_again);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -635,7 +618,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -644,7 +627,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -1076,34 +1059,6 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        infer_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1188,19 +1143,22 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void infer_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void infer_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1210,10 +1168,11 @@ extern "C" void infer_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -1428,34 +1387,6 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        step_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1540,19 +1471,22 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void step_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void step_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1562,10 +1496,11 @@ extern "C" void step_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -1818,42 +1753,6 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1993,26 +1892,30 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void jvp_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2023,14 +1926,16 @@ extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             compute_t(dot_f_at[t * B + iB]),
             dot_C_prev,
             compute_t(dot_i_at[t * B + iB]),
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C, dot_C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
         dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2351,42 +2256,6 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -2537,26 +2406,30 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2567,14 +2440,16 @@ extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             compute_t(dot_f_at[t * B + iB]),
             dot_C_prev,
             compute_t(dot_i_at[t * B + iB]),
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C, dot_C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
         dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2935,11 +2810,15 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_step_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
     const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
+    compute_t& v_k_again, compute_t& dot_v_k_again, compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev,
+    compute_t& d_dot_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k_again = v * k_;
+    dot_v_k_again = v * dot_k + k_ * dot_v;
     d_dot_C = d_dot_C_next + d_dot_C_q * q;
     d_C = d_dot_C_q * dot_q + q * d_C_q + d_C_next;
     d_C_prev = f * d_C + dot_f * d_dot_C;
@@ -2949,23 +2828,33 @@ inline_point void hvp_backward_step_point(
 extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_k_again_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_v_k_again_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
+        compute_t v_k_again, dot_v_k_again, d_dot_C, d_C, d_C_prev, d_dot_C_prev;
         hvp_backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -2974,7 +2863,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             compute_t(dot_f_at[t * B + iB]),
-            d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+            v_k_again, dot_v_k_again, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+        v_k_again_at[(iB * H + iH) * K + iK] = storage_t(v_k_again);
+        dot_v_k_again_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k_again);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -3044,7 +2935,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3053,7 +2944,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         d_dot_i_dot_C_at[iB] = storage_t(total);
     }
 }
@@ -3063,7 +2954,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3072,7 +2963,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -3082,7 +2973,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3091,7 +2982,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_v_k_again_at[(iB * H + iH) * K + iK]);
         d_i_dot_C_at[iB] = storage_t(total);
     }
 }

@@ -312,9 +312,8 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -331,7 +330,6 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
             const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             l_r_sum_total += M * M;
@@ -455,26 +453,37 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-// through r = a_r @ M
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_w_e_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        d_a_r_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        double d_a_r_total = 0;
+        #pragma omp simd reduction(+:d_a_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e_again = a_w * e;
+            a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(a_w_e_again);
+            // through r = a_r @ M
+            d_a_r_total += d_r * M;
+        }
+        const compute_t d_a_r = compute_t(d_a_r_total);
+        d_a_r_at[iB * N + iN] = storage_t(d_a_r);
     }
 }
 
-extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -541,7 +550,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -559,7 +568,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
     }
 }
 
-extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -607,7 +616,7 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
@@ -626,7 +635,7 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -644,7 +653,7 @@ extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* cons
     }
 }
 
-extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -716,7 +725,7 @@ extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* con
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -819,9 +828,9 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
 
 inline_point void backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
-    const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
+    const compute_t d_M, const compute_t a_w_e_again, compute_t& d_M_prev)
 {
-    d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
+    d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e_again);
 }
 
 extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
@@ -832,7 +841,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_w_e_again_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -846,7 +855,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e_again_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -2504,14 +2513,12 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -2542,8 +2549,6 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
             const compute_t s1 = 1 - a_w_e;
             const compute_t M = M_prev * s1 + a_w_a;
             const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -2767,6 +2772,43 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     }
 }
 
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_w_e_again_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_w_e_again_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        double d_a_r_r_total = 0;
+        #pragma omp simd reduction(+:d_a_r_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e_again = a_w * e;
+            const compute_t dot_a_w_e_again = a_w * dot_e + e * dot_a_w;
+            a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(a_w_e_again);
+            dot_a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e_again);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+        }
+        const compute_t d_a_r_r = compute_t(d_a_r_r_total);
+        d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+    }
+}
+
 inline_point void hvp_backward_step_point(
     const compute_t dy, const compute_t d_dot_r_next, compute_t& d_dot_r)
 {
@@ -2793,43 +2835,36 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     }
 }
 
-extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double d_a_r_r_total = 0;
         double d_dot_a_r_total = 0;
         double d_a_r_dot_r_M_total = 0;
-        #pragma omp simd reduction(+:d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total)
+        #pragma omp simd reduction(+:d_dot_a_r_total, d_a_r_dot_r_M_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
-            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through r = a_r @ M
-            d_a_r_r_total += d_r_next * M;
             d_dot_a_r_total += d_dot_r * M;
             d_a_r_dot_r_M_total += d_dot_r * dot_M;
         }
-        const compute_t d_a_r_r = compute_t(d_a_r_r_total);
         const compute_t d_dot_a_r = compute_t(d_dot_a_r_total);
         const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_total);
-        d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
         d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
         d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
     }
 }
 
-extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[0]);
@@ -3052,7 +3087,7 @@ extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* 
     }
 }
 
-extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -3262,7 +3297,7 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
     }
 }
 
-extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -3653,13 +3688,13 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 inline_point void hvp_backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_dot_l_w_pre,
     const compute_t dot_M_prev, const compute_t d_M_k_w, const compute_t k_w, const compute_t d_dot_M_k_w,
-    const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e, const compute_t d_dot_M,
-    const compute_t dot_a_w_e, compute_t& d_M_prev, compute_t& d_dot_M_prev)
+    const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e_again, const compute_t d_dot_M,
+    const compute_t dot_a_w_e_again, compute_t& d_M_prev, compute_t& d_dot_M_prev)
 {
     const compute_t s1 = 2 * M_prev;
-    const compute_t s2 = 1 - a_w_e;
+    const compute_t s2 = 1 - a_w_e_again;
     d_M_prev = d_l_w_pre * s1 + 2 * d_dot_l_w_pre * dot_M_prev + d_M_k_w * k_w + d_dot_M_k_w * dot_k_w + d_M * s2 -
-        d_dot_M * dot_a_w_e;
+        d_dot_M * dot_a_w_e_again;
     d_dot_M_prev = d_dot_l_w_pre * s1 + k_w * d_dot_M_k_w + d_dot_M * s2;
 }
 
@@ -3675,9 +3710,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ a_w_e_again_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_a_w_e_again_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -3696,9 +3731,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e_again_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(dot_a_w_e_again_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);

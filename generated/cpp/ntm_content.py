@@ -97,6 +97,8 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    a_w: np.ndarray  # (T, B, N)
+    e: np.ndarray  # (T, B, D)
     M_rows: np.ndarray  # (T + 1, B, N, D)
     a_r: np.ndarray  # (T, B, N)
     beta_r: np.ndarray  # (T, B)
@@ -105,15 +107,12 @@ class Tape(NamedTuple):
     l_r_sqrt2: np.ndarray  # (T, B)
     l_r_sqrt: np.ndarray  # (T, B, N)
     k_w_to_k_r: np.ndarray  # (T, B, 4 * D)
-    e: np.ndarray  # (T, B, D)
-    a_w: np.ndarray  # (T, B, N)
     beta_w: np.ndarray  # (T, B)
     l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
     l_w_sqrt2: np.ndarray  # (T, B)
     l_w_sqrt: np.ndarray  # (T, B, N)
     h: np.ndarray  # (T, B, H)
-    a_w_e: np.ndarray  # (T, B, N, D)
     x: np.ndarray  # (T, B, I)
     r_rows: np.ndarray  # (T + 1, B, D)
 
@@ -186,7 +185,6 @@ def forward(params, x, state=None):
     exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
     a_w = np.empty((T, B, N), dtype)
     e = np.empty((T, B, D), dtype)
-    a_w_e = np.empty((T, B, N, D), dtype)
     beta_r = np.empty((T, B), dtype)
     l_r_sum = scratch("l_r_sum", (B, N), dtype)
     l_r_sqrt = np.empty((T, B, N), dtype)
@@ -212,7 +210,7 @@ def forward(params, x, state=None):
         a_w,
     )
     forward_step_rows5 = kernel(
-        "forward_step_rows5", a_w, e, k_w_to_k_r, M_rows, a_w_e, l_r_sum, M_k_r,
+        "forward_step_rows5", a_w, e, k_w_to_k_r, M_rows, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
         "forward_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg, exp_a_r_arg,
@@ -239,8 +237,8 @@ def forward(params, x, state=None):
         # r = a_r @ M
         forward_step_sum(t)
 
-    tape = Tape(size, dtype, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_w_to_k_r, e, a_w,
-                beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, h, a_w_e, x, r_rows)
+    tape = Tape(size, dtype, a_w, e, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_w_to_k_r,
+                beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, h, x, r_rows)
     last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
     return r_rows[1:].copy(), last, tape
 
@@ -256,6 +254,8 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    a_w = tape.a_w
+    e = tape.e
     M_rows = tape.M_rows
     a_r = tape.a_r
     beta_r = tape.beta_r
@@ -264,15 +264,12 @@ def backward(params, tape, dy, dstate=None):
     l_r_sqrt2 = tape.l_r_sqrt2
     l_r_sqrt = tape.l_r_sqrt
     k_w_to_k_r = tape.k_w_to_k_r
-    e = tape.e
-    a_w = tape.a_w
     beta_w = tape.beta_w
     l_w = tape.l_w
     M_k_w = tape.M_k_w
     l_w_sqrt2 = tape.l_w_sqrt2
     l_w_sqrt = tape.l_w_sqrt
     h = tape.h
-    a_w_e = tape.a_w_e
     x = tape.x
     r_rows = tape.r_rows
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
@@ -289,6 +286,7 @@ def backward(params, tape, dy, dstate=None):
     W_w_to_W_r2 = np.concatenate((W_w, W_e, W_r))
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
+    a_w_e_again = scratch("a_w_e_again", (B, N, D), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
     d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
@@ -331,32 +329,32 @@ def backward(params, tape, dy, dstate=None):
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
-    backward_step_sum = kernel(
-        "backward_step_sum", d_r, M_rows, d_a_r,
-    )
     backward_step_rows = kernel(
-        "backward_step_rows", a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
-        d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", d_M_k_r, M_rows, d_k_r_M_k_r,
+        "backward_step_rows", a_w, e, d_r, M_rows, a_w_e_again, d_a_r,
     )
     backward_step_rows2 = kernel(
-        "backward_step_rows2", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M,
-        d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
+        "backward_step_rows2", a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
+        d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
     )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", d_M, a_w, d_a,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", d_a_w_e, a_w, d_e,
+    backward_step_sum = kernel(
+        "backward_step_sum", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
     backward_step_rows3 = kernel(
-        "backward_step_rows3", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
+        "backward_step_rows3", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M,
+        d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", d_M, a_w, d_a,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", d_a_w_e, a_w, d_e,
+    )
+    backward_step_rows4 = kernel(
+        "backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
         d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", d_M_k_w, M_rows, d_k_w_M_k_w,
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     backward_step2 = kernel(
         "backward_step2", d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, d_k_w_M_k_w,
@@ -366,7 +364,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step3", d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e_again, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_beta_w_pre, h, d_v_w,
@@ -383,21 +381,20 @@ def backward(params, tape, dy, dstate=None):
 
     for t in reversed(range(T)):
         backward_step(t)
-        # through r = a_r @ M
-        backward_step_sum(t)
         backward_step_rows(t)
-        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        backward_step_sum2(t)
         backward_step_rows2(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        backward_step_sum(t)
+        backward_step_rows3(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        backward_step_sum2(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         backward_step_sum3(t)
-        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-        backward_step_sum4(t)
         # through a = W_a @ h
         product(d_a[t], W_a, d_h_a)
-        backward_step_rows3(t)
+        backward_step_rows4(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        backward_step_sum5(t)
+        backward_step_sum4(t)
         backward_step2(t)
         # d_k_w, d_W_e_h, d_k_r side by side
         product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
@@ -928,8 +925,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     e = scratch("e", (T, B, D), dtype)
     dot_e = scratch("dot_e", (T, B, D), dtype)
     dot_a = scratch("dot_a", (T, B, D), dtype)
-    a_w_e = scratch("a_w_e", (T, B, N, D), dtype)
-    dot_a_w_e = scratch("dot_a_w_e", (T, B, N, D), dtype)
     dot_k_r = scratch("dot_k_r", (T, B, D), dtype)
     dot_beta_r_pre = scratch("dot_beta_r_pre", (T, B), dtype)
     beta_r = scratch("beta_r", (T, B), dtype)
@@ -985,7 +980,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step_rows5 = kernel(
         "hvp_forward_step_rows5", a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
-        dot_k_r, a_w_e, dot_a_w_e, l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        dot_k_r, l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2,
@@ -1063,6 +1058,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
     d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, D), dtype)
     d_dot_M_prev_rows = scratch("d_dot_M_prev_rows", (2, B, N, D), dtype)
+    a_w_e_again = scratch("a_w_e_again", (B, N, D), dtype)
+    dot_a_w_e_again = scratch("dot_a_w_e_again", (B, N, D), dtype)
     d_dot_r = scratch("d_dot_r", (B, D), dtype)
     d_dot_a_r = scratch("d_dot_a_r", (B, N), dtype)
     d_a_r_r = scratch("d_a_r_r", (B, N), dtype)
@@ -1157,15 +1154,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_M_prev_rows[T % 2] = 0
     d_dot_r_prev_rows[T % 2] = dstate["r"]
     d_dot_M_prev_rows[T % 2] = dstate["M"]
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_r_prev_rows, M_rows, a_w, e, dot_a_w, dot_e, d_a_r_r, a_w_e_again,
+        dot_a_w_e_again,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
     )
-    hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_r_prev_rows, M_rows, d_dot_r, dot_M_rows, d_a_r_r, d_dot_a_r,
-        d_a_r_dot_r_M,
-    )
     hvp_backward_step_rows2 = kernel(
-        "hvp_backward_step_rows2", d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M,
+        "hvp_backward_step_rows2", d_dot_r, M_rows, dot_M_rows, d_dot_a_r, d_a_r_dot_r_M,
+    )
+    hvp_backward_step_rows3 = kernel(
+        "hvp_backward_step_rows3", d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M,
         beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r, dot_l_r_pre,
         dot_l_r_sqrt2, dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r,
         d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2,
@@ -1180,8 +1180,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step_sum3 = kernel(
         "hvp_backward_step_sum3", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
-    hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r,
+    hvp_backward_step_rows4 = kernel(
+        "hvp_backward_step_rows4", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r,
         k_w_to_dot_k_r_W_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r,
         d_r_prev_rows, dot_a_r, e, dot_e, dot_a, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e,
         d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
@@ -1204,8 +1204,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step_sum9 = kernel(
         "hvp_backward_step_sum9", d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
     )
-    hvp_backward_step_rows4 = kernel(
-        "hvp_backward_step_rows4", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg,
+    hvp_backward_step_rows5 = kernel(
+        "hvp_backward_step_rows5", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg,
         dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w,
         l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w, dot_l_w_sqrt, dot_beta_w, dot_l_w_pre, dot_l_w_sqrt2,
         dot_l_w_pre2, dot_beta_w_pre, d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w,
@@ -1233,7 +1233,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r,
-        d_dot_M_k_w, dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        d_dot_M_k_w, dot_k_w, d_M, a_w_e_again, d_dot_M, dot_a_w_e_again, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
@@ -1268,16 +1268,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     for t in reversed(range(T)):
-        hvp_backward_step(t)
         hvp_backward_step_rows(t)
+        hvp_backward_step(t)
         hvp_backward_step_rows2(t)
+        hvp_backward_step_rows3(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum2(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum3(t)
-        hvp_backward_step_rows3(t)
+        hvp_backward_step_rows4(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         hvp_backward_step_sum4(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -1292,7 +1293,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum9(t)
         # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
         product(d_dot_a[t], W_a_to_dot_W_a, parts3)
-        hvp_backward_step_rows4(t)
+        hvp_backward_step_rows5(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         hvp_backward_step_sum10(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)

@@ -213,46 +213,20 @@ extern "C" void forward_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -262,8 +236,9 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         forward_sequence_point(
+            compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -810,46 +785,20 @@ extern "C" void infer_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -859,8 +808,9 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         infer_sequence_point(
+            compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -1057,46 +1007,20 @@ extern "C" void step_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        step_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1106,8 +1030,9 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -1384,58 +1309,26 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k, dot_v_phi_k;
-        jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[3]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1446,10 +1339,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         jvp_sequence_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             dot_S_prev,
-            compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -1786,58 +1681,26 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_forward_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 inline_point void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[3]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1848,10 +1711,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         hvp_forward_sequence_point(
+            compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             dot_S_prev,
-            compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);

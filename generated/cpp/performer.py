@@ -134,7 +134,6 @@ def forward(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = np.empty((T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = np.empty((T, B, H), dtype)
     z_phi_q = np.empty((T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -146,11 +145,8 @@ def forward(params, x, state=None):
     forward_before_rows2 = kernel(
         "forward_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    forward_before = kernel(
-        "forward_before", W_q_x_to_v, phi_k, v_phi_k,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_rows, v_phi_k,
+        "forward_sequence", W_q_x_to_v, phi_k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", z_rows, phi_k,
@@ -173,7 +169,6 @@ def forward(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     forward_before_rows2()
-    forward_before()
 
     forward_sequence()
     forward_sequence2()
@@ -362,7 +357,6 @@ def infer(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -374,11 +368,8 @@ def infer(params, x, state=None):
     infer_before_rows2 = kernel(
         "infer_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    infer_before = kernel(
-        "infer_before", W_q_x_to_v, phi_k, v_phi_k,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_rows, v_phi_k,
+        "infer_sequence", W_q_x_to_v, phi_k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", z_rows, phi_k,
@@ -401,7 +392,6 @@ def infer(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     infer_before_rows2()
-    infer_before()
 
     infer_sequence()
     infer_sequence2()
@@ -443,7 +433,6 @@ def step(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -455,11 +444,8 @@ def step(params, x, state=None):
     step_before_rows2 = kernel(
         "step_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    step_before = kernel(
-        "step_before", v, phi_k, v_phi_k,
-    )
     step_sequence = kernel(
-        "step_sequence", S_rows, v_phi_k,
+        "step_sequence", v, phi_k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", z_rows, phi_k,
@@ -486,7 +472,6 @@ def step(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     step_before_rows2()
-    step_before()
 
     step_sequence()
     step_sequence2()
@@ -557,8 +542,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
     dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
-    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
@@ -581,11 +564,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before_rows2", a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k,
         dot_Omega_k, dot_k_k, a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        "jvp_sequence", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
@@ -619,7 +599,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # k, dot_k side by side
     product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
     jvp_before_rows2()
-    jvp_before2()
 
     jvp_sequence()
     jvp_sequence2()
@@ -691,8 +670,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_phi_k_pre = scratch("dot_phi_k_pre", (T, B, M), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
     dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
-    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
@@ -715,11 +692,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         k_k, dot_Omega_k, dot_k_k, a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k,
         dot_phi_k,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        "hvp_forward_sequence", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
@@ -754,7 +728,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # k, dot_k side by side
     product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
     hvp_forward_before_rows2()
-    hvp_forward_before2()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()

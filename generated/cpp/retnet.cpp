@@ -252,58 +252,26 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        forward_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -314,11 +282,12 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence_point(
+            compute_t(q_a_to_v_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1022,58 +991,26 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        infer_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1084,11 +1021,12 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence_point(
+            compute_t(q_a_to_v_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1289,58 +1227,26 @@ extern "C" void step_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void step_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        step_before4_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1351,11 +1257,12 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1649,64 +1556,20 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        jvp_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
@@ -1714,14 +1577,16 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1734,15 +1599,17 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
+            compute_t(q_a_to_dot_v_W_v_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_a_prev,
-            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_b_prev,
-            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, dot_S_a, S_b, dot_S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -2086,64 +1953,20 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        hvp_forward_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 inline_point void hvp_forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
@@ -2151,14 +1974,16 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2171,15 +1996,17 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence_point(
+            compute_t(q_a_to_dot_v_W_v_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_a_prev,
-            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_b_prev,
-            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, dot_S_a, S_b, dot_S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);

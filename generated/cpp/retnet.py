@@ -149,9 +149,7 @@ def forward(params, x, state=None):
     C = np.empty((T, K), dtype)
     D = np.empty((T, K), dtype)
     S_a_arg1 = np.empty((T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = np.empty((T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = np.empty((T, B, K), dtype)
     y_arg2 = np.empty((T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
@@ -171,11 +169,8 @@ def forward(params, x, state=None):
     forward_before3 = kernel(
         "forward_before3", k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    forward_before4 = kernel(
-        "forward_before4", q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "forward_sequence", q_a_to_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     forward_after_rows = kernel(
         "forward_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -190,7 +185,6 @@ def forward(params, x, state=None):
     forward_before()
     forward_before2()
     forward_before3()
-    forward_before4()
 
     forward_sequence()
 
@@ -424,9 +418,7 @@ def infer(params, x, state=None, t=0):
     C = scratch("C", (T, K), dtype)
     D = scratch("D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
@@ -446,11 +438,8 @@ def infer(params, x, state=None, t=0):
     infer_before3 = kernel(
         "infer_before3", k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    infer_before4 = kernel(
-        "infer_before4", q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "infer_sequence", q_a_to_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -465,7 +454,6 @@ def infer(params, x, state=None, t=0):
     infer_before()
     infer_before2()
     infer_before3()
-    infer_before4()
 
     infer_sequence()
 
@@ -504,9 +492,7 @@ def step(params, x, state=None, t=0):
     C = scratch("C", (T, K), dtype)
     D = scratch("D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
@@ -526,11 +512,8 @@ def step(params, x, state=None, t=0):
     step_before3 = kernel(
         "step_before3", k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    step_before4 = kernel(
-        "step_before4", v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     step_sequence = kernel(
-        "step_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "step_sequence", v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     step_after_rows = kernel(
         "step_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -553,7 +536,6 @@ def step(params, x, state=None, t=0):
     step_before()
     step_before2()
     step_before3()
-    step_before4()
 
     step_sequence()
 
@@ -631,12 +613,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_D = scratch("dot_D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
     dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
-    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
     dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
-    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
@@ -670,13 +648,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b,
         S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    jvp_before5 = kernel(
-        "jvp_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
-        dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
-        dot_S_b_rows, dot_v_S_b_arg1,
+        "jvp_sequence", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1,
+        dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", S_a_rows, y_arg, dot_S_a_rows, dot_y_arg, S_b_rows, y_arg2, dot_S_b_rows,
@@ -697,7 +671,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2()
     jvp_before3()
     jvp_before4()
-    jvp_before5()
 
     jvp_sequence()
 
@@ -778,12 +751,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_D = scratch("dot_D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
     dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
-    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
     dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
-    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
@@ -809,13 +778,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a,
         dot_q_b, S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1,
-        v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
-        dot_S_b_rows, dot_v_S_b_arg1,
+        "hvp_forward_sequence", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows,
+        S_b_arg1, dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
 
     hvp_forward_once()
@@ -827,7 +792,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2()
     hvp_forward_before3()
     hvp_forward_before4()
-    hvp_forward_before5()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])

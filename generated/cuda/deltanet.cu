@@ -175,7 +175,7 @@ extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ S_arg0_k_at)
+    storage_t* __restrict__ S_arg0_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
@@ -203,7 +203,6 @@ extern "C" __global__ void forward_step_rows(
             // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         }
     }
@@ -248,6 +247,33 @@ extern "C" __global__ void backward_before_sum(
         }
         block_sum(total);
         if (threadIdx.x == 0) d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t S_arg0, const compute_t k_, compute_t& S_arg0_k_again)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k_again = S_arg0 * k_;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_arg0_k_again_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_arg0_k_again;
+        backward_before_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            S_arg0_k_again);
+        S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k_again);
     }
 }
 
@@ -334,7 +360,7 @@ extern "C" __global__ void backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_again_at,
     storage_t* __restrict__ d_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -345,7 +371,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_at[iT * B + iB] = storage_t(total);
@@ -1290,8 +1316,7 @@ extern "C" __global__ void hvp_forward_step_rows(
     storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ beta_at, const storage_t* __restrict__ dot_beta_at,
-    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ dot_S_arg0_at,
-    storage_t* __restrict__ S_arg0_k_at, storage_t* __restrict__ dot_S_arg0_k_at)
+    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ dot_S_arg0_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
@@ -1336,8 +1361,6 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
             const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-            dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
         }
@@ -1383,6 +1406,39 @@ extern "C" __global__ void hvp_backward_before_sum2(
         }
         block_sum(total);
         if (threadIdx.x == 0) d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
+    compute_t& S_arg0_k_again, compute_t& dot_S_arg0_k_again)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k_again = S_arg0 * k_;
+    dot_S_arg0_k_again = S_arg0 * dot_k + k_ * dot_S_arg0;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_S_arg0_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ S_arg0_k_again_at, storage_t* __restrict__ dot_S_arg0_k_again_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_arg0_k_again, dot_S_arg0_k_again;
+        hvp_backward_before_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
+            S_arg0_k_again, dot_S_arg0_k_again);
+        S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k_again);
+        dot_S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k_again);
     }
 }
 
@@ -1544,7 +1600,7 @@ extern "C" __global__ void hvp_backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k_again_at,
     storage_t* __restrict__ d_dot_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1555,7 +1611,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_beta_at[iT * B + iB] = storage_t(total);
@@ -1565,7 +1621,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_again_at,
     storage_t* __restrict__ d_beta_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1576,7 +1632,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_S_at[iT * B + iB] = storage_t(total);
@@ -1586,7 +1642,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k_again_at,
     storage_t* __restrict__ d_beta_dot_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1597,7 +1653,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k_again_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_dot_S_at[iT * B + iB] = storage_t(total);

@@ -212,7 +212,6 @@ def train_passes(size, dtype):
     v = cp.empty((T, B, H), dtype)
     beta = cp.empty((T, B), dtype)
     S_arg0 = cp.empty((T, B, H), dtype)
-    S_arg0_k = cp.empty((T, B, H, K), dtype)
     y = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
@@ -228,7 +227,7 @@ def train_passes(size, dtype):
     )
     forward_step_rows = kernel(
         "forward_step_rows", "rows", B * H, K,
-        S_rows, k, v, beta, S_arg0, S_arg0_k,
+        S_rows, k, v, beta, S_arg0,
     )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * H, K,
@@ -267,6 +266,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     W_k_to_W_v = cp.empty((K + H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    S_arg0_k_again = cp.empty((T, B, H, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_W_q_x = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -289,6 +289,10 @@ def train_passes(size, dtype):
         "backward_before_sum", "rows", T * B * K, H,
         dy, S_rows, d_q,
     )
+    backward_before = kernel(
+        "backward_before", "each", T * B * H * K, 1,
+        S_arg0, k, S_arg0_k_again,
+    )
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, K,
         d_q, a_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
@@ -299,7 +303,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B, H * K,
-        d_S, S_arg0_k, d_beta,
+        d_S, S_arg0_k_again, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
@@ -339,6 +343,7 @@ def train_passes(size, dtype):
     def before():
         # through y = S @ q
         backward_before_sum()
+        backward_before()
         backward_before_rows()
         # through a_q = silu(W_q @ x)
         product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
@@ -682,8 +687,6 @@ def hvp_passes(size, dtype):
     dot_beta = cp.empty((T, B), dtype)
     S_arg0 = cp.empty((T, B, H), dtype)
     dot_S_arg0 = cp.empty((T, B, H), dtype)
-    S_arg0_k = cp.empty((T, B, H, K), dtype)
-    dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
@@ -699,7 +702,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * H, K,
-        S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0, S_arg0_k, dot_S_arg0_k,
+        S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -749,6 +752,8 @@ def hvp_passes(size, dtype):
     W_k_to_dot_W_v = cp.empty((2 * K + 2 * H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    S_arg0_k_again = cp.empty((T, B, H, K), dtype)
+    dot_S_arg0_k_again = cp.empty((T, B, H, K), dtype)
     d_dot_q = cp.empty((T, B, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_a_q_unit = cp.empty((T, B, K), dtype)
@@ -803,6 +808,10 @@ def hvp_passes(size, dtype):
         "hvp_backward_before_sum2", "rows", T * B * K, H,
         dy, dot_S_rows, d_q,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H * K, 1,
+        S_arg0, k, dot_S_arg0, dot_k, S_arg0_k_again, dot_S_arg0_k_again,
+    )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, K,
         d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_q_x_to_dot_W_v_x_W_v, dot_W_q_x,
@@ -815,15 +824,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B, H * K,
-        d_dot_S, S_arg0_k, d_dot_beta,
+        d_dot_S, S_arg0_k_again, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B, H * K,
-        d_S, S_arg0_k, d_beta_S,
+        d_S, S_arg0_k_again, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B, H * K,
-        d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+        d_dot_S, dot_S_arg0_k_again, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", T * B * K, H,
@@ -896,6 +905,7 @@ def hvp_passes(size, dtype):
         hvp_backward_before_sum()
         # through y = S @ q
         hvp_backward_before_sum2()
+        hvp_backward_before()
         hvp_backward_before_rows()
         # through a_q = silu(W_q @ x)
         product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))

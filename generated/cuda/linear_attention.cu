@@ -103,43 +103,18 @@ extern "C" __global__ void forward_before(
     }
 }
 
-__device__ inline void forward_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        forward_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -150,8 +125,9 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             forward_sequence_point(
+                compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -528,43 +504,18 @@ extern "C" __global__ void infer_before(
     }
 }
 
-__device__ inline void infer_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        infer_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -575,8 +526,9 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             infer_sequence_point(
+                compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -713,42 +665,18 @@ extern "C" __global__ void step_before(
     }
 }
 
-__device__ inline void step_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        step_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -759,8 +687,9 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -938,52 +867,22 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
-    compute_t& v_k, compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -995,10 +894,12 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
+                compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_prev,
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1238,52 +1139,22 @@ extern "C" __global__ void hvp_forward_before2(
     }
 }
 
-__device__ inline void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1295,10 +1166,12 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             hvp_forward_sequence_point(
+                compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_prev,
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);

@@ -203,7 +203,6 @@ def train_passes(size, dtype):
     q = cp.empty((T, B, K), dtype)
     elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -211,13 +210,9 @@ def train_passes(size, dtype):
         "forward_before", "each", T * B * K, 1,
         W_q_x_to_v, elu_W_q_x, q, elu_W_k_x, k,
     )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * H * K, 1,
-        W_q_x_to_v, k, v_k,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        W_q_x_to_v, k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * K, 1,
@@ -249,7 +244,6 @@ def train_passes(size, dtype):
         # W_q_x, W_k_x, v side by side
         product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
         forward_before()
-        forward_before2()
 
     def loop():
         forward_sequence()
@@ -384,7 +378,6 @@ def infer_passes(size, dtype):
     W_q_x_to_v = cp.empty((T, B, 2 * K + H), dtype)
     q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -392,13 +385,9 @@ def infer_passes(size, dtype):
         "infer_before", "each", T * B * K, 1,
         W_q_x_to_v, q, k,
     )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * H * K, 1,
-        W_q_x_to_v, k, v_k,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        W_q_x_to_v, k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * K, 1,
@@ -430,7 +419,6 @@ def infer_passes(size, dtype):
         # W_q_x, W_k_x, v side by side
         product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
         infer_before()
-        infer_before2()
 
     def loop():
         infer_sequence()
@@ -466,7 +454,6 @@ def step_passes(size, dtype):
     W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -474,13 +461,9 @@ def step_passes(size, dtype):
         "step_before", "each", T * B * K, 1,
         W_q_x, W_k_x, q, k,
     )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        v, k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * K, 1,
@@ -515,7 +498,6 @@ def step_passes(size, dtype):
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         step_before()
-        step_before2()
 
     def loop():
         step_sequence()
@@ -561,8 +543,6 @@ def jvp_passes(size, dtype):
     dot_elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     dot_S_q_S = cp.empty((T, B, H), dtype)
     dot_S_q_q = cp.empty((T, B, H), dtype)
@@ -578,13 +558,9 @@ def jvp_passes(size, dtype):
         "jvp_before2", "each", T * B * H, 1,
         W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * H * K, 1,
-        W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        S_rows, v_k, dot_S_rows, dot_v_k,
+        W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * K, 1,
@@ -633,7 +609,6 @@ def jvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before2()
-        jvp_before3()
 
     def loop():
         jvp_sequence()
@@ -682,8 +657,6 @@ def hvp_passes(size, dtype):
     k = cp.empty((T, B, K), dtype)
     dot_k = cp.empty((T, B, K), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     dot_S_q_S = cp.empty((T, B, H), dtype)
     dot_S_q_q = cp.empty((T, B, H), dtype)
@@ -699,13 +672,9 @@ def hvp_passes(size, dtype):
         "hvp_forward_before2", "each", T * B * H, 1,
         W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B * H * K, 1,
-        W_q_x_to_dot_v_W_v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
-        S_rows, v_k, dot_S_rows, dot_v_k,
+        W_q_x_to_dot_v_W_v, k, dot_v, dot_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * K, 1,
@@ -754,7 +723,6 @@ def hvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
         hvp_forward_before()
         hvp_forward_before2()
-        hvp_forward_before3()
 
     def loop():
         hvp_forward_sequence()

@@ -163,32 +163,6 @@ extern "C" __global__ void forward_before2(
     }
 }
 
-__device__ inline void forward_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -274,16 +248,19 @@ extern "C" __global__ void forward_sequence(
 }
 
 __device__ inline void forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void forward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -294,10 +271,11 @@ extern "C" __global__ void forward_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             forward_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -517,31 +495,37 @@ extern "C" __global__ void backward_before(
 }
 
 __device__ inline void backward_step_point(
-    const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
-    compute_t& d_C_prev)
+    const compute_t v, const compute_t k_, const compute_t d_C_next, const compute_t d_C_q,
+    const compute_t q, const compute_t f, compute_t& v_k_again, compute_t& d_C, compute_t& d_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k_again = v * k_;
     d_C = d_C_next + d_C_q * q;
     d_C_prev = f * d_C;
 }
 
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_C_prev_rows_at, const storage_t* __restrict__ d_C_q_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ d_C_at)
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ v_k_again_at, storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / K / H;
         const int64 iH = n / K % H;
         const int64 iK = n % K;
-        compute_t d_C, d_C_prev;
+        compute_t v_k_again, d_C, d_C_prev;
         backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            d_C, d_C_prev);
+            v_k_again, d_C, d_C_prev);
+        v_k_again_at[(iB * H + iH) * K + iK] = storage_t(v_k_again);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -570,7 +554,7 @@ extern "C" __global__ void backward_step_sum(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_again_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -580,7 +564,7 @@ extern "C" __global__ void backward_step_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -994,32 +978,6 @@ extern "C" __global__ void infer_before2(
     }
 }
 
-__device__ inline void infer_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void infer_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        infer_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1101,16 +1059,19 @@ extern "C" __global__ void infer_sequence(
 }
 
 __device__ inline void infer_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void infer_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1121,10 +1082,11 @@ extern "C" __global__ void infer_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             infer_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -1334,32 +1296,6 @@ extern "C" __global__ void step_before2(
     }
 }
 
-__device__ inline void step_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void step_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        step_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1441,16 +1377,19 @@ extern "C" __global__ void step_sequence(
 }
 
 __device__ inline void step_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void step_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1461,10 +1400,11 @@ extern "C" __global__ void step_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             step_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -1709,39 +1649,6 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1874,21 +1781,24 @@ extern "C" __global__ void jvp_sequence(
 }
 
 __device__ inline void jvp_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" __global__ void jvp_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_C_rows_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1900,14 +1810,16 @@ extern "C" __global__ void jvp_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C, dot_C;
             jvp_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 compute_t(dot_f_at[t * B + iB]),
                 dot_C_prev,
                 compute_t(dot_i_at[t * B + iB]),
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C, dot_C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2214,39 +2126,6 @@ extern "C" __global__ void hvp_forward_before2(
     }
 }
 
-__device__ inline void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -2387,21 +2266,24 @@ extern "C" __global__ void hvp_forward_sequence(
 }
 
 __device__ inline void hvp_forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_C_rows_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2413,14 +2295,16 @@ extern "C" __global__ void hvp_forward_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C, dot_C;
             hvp_forward_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 compute_t(dot_f_at[t * B + iB]),
                 dot_C_prev,
                 compute_t(dot_i_at[t * B + iB]),
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C, dot_C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2772,11 +2656,15 @@ extern "C" __global__ void hvp_backward_before(
 }
 
 __device__ inline void hvp_backward_step_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
     const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
+    compute_t& v_k_again, compute_t& dot_v_k_again, compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev,
+    compute_t& d_dot_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k_again = v * k_;
+    dot_v_k_again = v * dot_k + k_ * dot_v;
     d_dot_C = d_dot_C_next + d_dot_C_q * q;
     d_C = d_dot_C_q * dot_q + q * d_C_q + d_C_next;
     d_C_prev = f * d_C + dot_f * d_dot_C;
@@ -2785,10 +2673,13 @@ __device__ inline void hvp_backward_step_point(
 
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_dot_C_prev_rows_at, const storage_t* __restrict__ d_dot_C_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_C_prev_rows_at,
     const storage_t* __restrict__ d_C_q_at, const storage_t* __restrict__ dot_q_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ v_k_again_at, storage_t* __restrict__ dot_v_k_again_at,
     storage_t* __restrict__ d_dot_C_at, storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2796,8 +2687,12 @@ extern "C" __global__ void hvp_backward_step(
         const int64 iB = n / K / H;
         const int64 iH = n / K % H;
         const int64 iK = n % K;
-        compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
+        compute_t v_k_again, dot_v_k_again, d_dot_C, d_C, d_C_prev, d_dot_C_prev;
         hvp_backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -2806,7 +2701,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             compute_t(dot_f_at[t * B + iB]),
-            d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+            v_k_again, dot_v_k_again, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+        v_k_again_at[(iB * H + iH) * K + iK] = storage_t(v_k_again);
+        dot_v_k_again_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k_again);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -2877,7 +2774,7 @@ extern "C" __global__ void hvp_backward_step_sum3(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k_again_at,
     storage_t* __restrict__ d_dot_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2887,7 +2784,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_i_dot_C_at[iB] = storage_t(total);
@@ -2897,7 +2794,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_again_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2907,7 +2804,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k_again_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -2917,7 +2814,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k_again_at,
     storage_t* __restrict__ d_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2927,7 +2824,7 @@ extern "C" __global__ void hvp_backward_step_sum6(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_v_k_again_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_dot_C_at[iB] = storage_t(total);

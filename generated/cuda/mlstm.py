@@ -254,7 +254,6 @@ def train_passes(size, dtype):
     log_i = cp.empty((T, B), dtype)
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     m_pre = cp.empty((T, B), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
@@ -276,10 +275,6 @@ def train_passes(size, dtype):
         "forward_before2", "each", T * B * H, 1,
         W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
-    forward_before3 = kernel(
-        "forward_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f_softplus, log_f,
@@ -290,7 +285,7 @@ def train_passes(size, dtype):
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     forward_sequence3 = kernel(
         "forward_sequence3", "each", B * K, 1,
@@ -334,7 +329,6 @@ def train_passes(size, dtype):
         product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
         forward_before()
         forward_before2()
-        forward_before3()
         forward_before_rows()
 
     def loop():
@@ -365,6 +359,7 @@ def train_passes(size, dtype):
     d_q = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
+    v_k_again = cp.empty((B, H, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_f_C = cp.empty((B,), dtype)
@@ -411,7 +406,7 @@ def train_passes(size, dtype):
     )
     backward_step = kernel(
         "backward_step", "each", B * H * K, 1,
-        d_C_prev_rows, d_C_q, q, f, d_C,
+        v, k, d_C_prev_rows, d_C_q, q, f, v_k_again, d_C,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B, H * K,
@@ -419,7 +414,7 @@ def train_passes(size, dtype):
     )
     backward_step_sum2 = kernel(
         "backward_step_sum2", "rows", B, H * K,
-        d_C, v_k, d_i_C,
+        d_C, v_k_again, d_i_C,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B, K,
@@ -586,7 +581,6 @@ def infer_passes(size, dtype):
     o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
@@ -604,10 +598,6 @@ def infer_passes(size, dtype):
         "infer_before2", "each", T * B * H, 1,
         W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
-    infer_before3 = kernel(
-        "infer_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     infer_before_rows = kernel(
         "infer_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f,
@@ -618,7 +608,7 @@ def infer_passes(size, dtype):
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     infer_sequence3 = kernel(
         "infer_sequence3", "each", B * K, 1,
@@ -662,7 +652,6 @@ def infer_passes(size, dtype):
         product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
         infer_before()
         infer_before2()
-        infer_before3()
         infer_before_rows()
 
     def loop():
@@ -715,7 +704,6 @@ def step_passes(size, dtype):
     o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
@@ -733,10 +721,6 @@ def step_passes(size, dtype):
         "step_before2", "each", T * B * H, 1,
         W_v_x, b_v, W_o_x, b_o, v, o,
     )
-    step_before3 = kernel(
-        "step_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     step_before_rows = kernel(
         "step_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f,
@@ -747,7 +731,7 @@ def step_passes(size, dtype):
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     step_sequence3 = kernel(
         "step_sequence3", "each", B * K, 1,
@@ -796,7 +780,6 @@ def step_passes(size, dtype):
         product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
         step_before()
         step_before2()
-        step_before3()
         step_before_rows()
 
     def loop():
@@ -871,8 +854,6 @@ def jvp_passes(size, dtype):
     dot_log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     dot_log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     dot_i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
@@ -897,10 +878,6 @@ def jvp_passes(size, dtype):
         "jvp_before2", "each", T * B * H, 1,
         W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * H * K, 1,
-        v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, I,
         w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i, dot_log_i, log_f, dot_log_f,
@@ -911,7 +888,7 @@ def jvp_passes(size, dtype):
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     jvp_sequence3 = kernel(
         "jvp_sequence3", "each", B * K, 1,
@@ -983,7 +960,6 @@ def jvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
         jvp_before()
         jvp_before2()
-        jvp_before3()
         jvp_before_rows()
 
     def loop():
@@ -1061,8 +1037,6 @@ def hvp_passes(size, dtype):
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     dot_log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     m_pre = cp.empty((T, B), dtype)
     dot_i_pre = cp.empty((T, B), dtype)
     i = cp.empty((T, B), dtype)
@@ -1093,10 +1067,6 @@ def hvp_passes(size, dtype):
         W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre,
         o, dot_o,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B * H * K, 1,
-        v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, I,
         w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i, dot_log_i, dot_log_f_pre,
@@ -1109,7 +1079,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     hvp_forward_sequence3 = kernel(
         "hvp_forward_sequence3", "each", B * K, 1,
@@ -1181,7 +1151,6 @@ def hvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
         hvp_forward_before()
         hvp_forward_before2()
-        hvp_forward_before3()
         hvp_forward_before_rows()
 
     def loop():
@@ -1223,6 +1192,8 @@ def hvp_passes(size, dtype):
     d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
     d_x_dot_W_o_x_W_o = cp.empty((T, B, I), dtype)
+    v_k_again = cp.empty((B, H, K), dtype)
+    dot_v_k_again = cp.empty((B, H, K), dtype)
     d_dot_n = cp.empty((T, B, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_dot_C = cp.empty((T, B, H, K), dtype)
@@ -1307,7 +1278,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H * K, 1,
-        d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f, d_dot_C, d_C,
+        v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f,
+        v_k_again, dot_v_k_again, d_dot_C, d_C,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B, H * K,
@@ -1323,15 +1295,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B, H * K,
-        d_dot_C, v_k, d_dot_i_dot_C,
+        d_dot_C, v_k_again, d_dot_i_dot_C,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B, H * K,
-        d_C, v_k, d_i_C,
+        d_C, v_k_again, d_i_C,
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B, H * K,
-        d_dot_C, dot_v_k, d_i_dot_C,
+        d_dot_C, dot_v_k_again, d_i_dot_C,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B, K,

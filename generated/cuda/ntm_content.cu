@@ -285,7 +285,7 @@ extern "C" __global__ void forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
+    storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -302,7 +302,6 @@ extern "C" __global__ void forward_step_rows5(
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
             const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             l_r_sum_total += M * M;
@@ -423,27 +422,36 @@ extern "C" __global__ void backward_step(
     }
 }
 
-// through r = a_r @ M
-extern "C" __global__ void backward_step_sum(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ d_r_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ d_a_r_at)
+    storage_t* __restrict__ a_w_e_again_at, storage_t* __restrict__ d_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        compute_t d_a_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e_again = a_w * e;
+            a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(a_w_e_again);
+            // through r = a_r @ M
+            d_a_r_total += d_r * M;
         }
-        block_sum(total);
-        if (threadIdx.x == 0) d_a_r_at[iB * N + iN] = storage_t(total);
+        block_sum(d_a_r_total);
+        const compute_t d_a_r = d_a_r_total;
+        if (threadIdx.x == 0) {
+            d_a_r_at[iB * N + iN] = storage_t(d_a_r);
+        }
     }
 }
 
-extern "C" __global__ void backward_step_rows(
+extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
@@ -506,7 +514,7 @@ extern "C" __global__ void backward_step_rows(
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void backward_step_sum2(
+extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_r_M_k_r_at)
@@ -525,7 +533,7 @@ extern "C" __global__ void backward_step_sum2(
     }
 }
 
-extern "C" __global__ void backward_step_rows2(
+extern "C" __global__ void backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
@@ -569,7 +577,7 @@ extern "C" __global__ void backward_step_rows2(
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum3(
+extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_a_at)
@@ -589,7 +597,7 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum4(
+extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_e_at)
@@ -608,7 +616,7 @@ extern "C" __global__ void backward_step_sum4(
     }
 }
 
-extern "C" __global__ void backward_step_rows3(
+extern "C" __global__ void backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ beta_w_at,
@@ -675,7 +683,7 @@ extern "C" __global__ void backward_step_rows3(
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void backward_step_sum5(
+extern "C" __global__ void backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_w_M_k_w_at)
@@ -771,16 +779,16 @@ extern "C" __global__ void backward_step3(
 
 __device__ inline void backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
-    const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
+    const compute_t d_M, const compute_t a_w_e_again, compute_t& d_M_prev)
 {
-    d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
+    d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e_again);
 }
 
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_again_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -795,7 +803,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e_again_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -2364,8 +2372,7 @@ extern "C" __global__ void hvp_forward_step_rows5(
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ a_w_e_at,
-    storage_t* __restrict__ dot_a_w_e_at, storage_t* __restrict__ l_r_sum_at,
+    const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ l_r_sum_at,
     storage_t* __restrict__ dot_l_r_sum_M_at, storage_t* __restrict__ dot_l_r_sum_M2_at,
     storage_t* __restrict__ M_k_r_at, storage_t* __restrict__ dot_M_k_r_M_at,
     storage_t* __restrict__ dot_M_k_r_k_r_at)
@@ -2398,8 +2405,6 @@ extern "C" __global__ void hvp_forward_step_rows5(
             const compute_t s1 = 1 - a_w_e;
             const compute_t M = M_prev * s1 + a_w_a;
             const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -2618,6 +2623,41 @@ extern "C" __global__ void hvp_forward_step(
     }
 }
 
+extern "C" __global__ void hvp_backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
+    const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
+    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ a_w_e_again_at,
+    storage_t* __restrict__ dot_a_w_e_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        compute_t d_a_r_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e_again = a_w * e;
+            const compute_t dot_a_w_e_again = a_w * dot_e + e * dot_a_w;
+            a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(a_w_e_again);
+            dot_a_w_e_again_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e_again);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+        }
+        block_sum(d_a_r_r_total);
+        const compute_t d_a_r_r = d_a_r_r_total;
+        if (threadIdx.x == 0) {
+            d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+        }
+    }
+}
+
 __device__ inline void hvp_backward_step_point(
     const compute_t dy, const compute_t d_dot_r_next, compute_t& d_dot_r)
 {
@@ -2643,42 +2683,36 @@ extern "C" __global__ void hvp_backward_step(
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows(
+extern "C" __global__ void hvp_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ d_dot_a_r_at,
+    const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ dot_M_rows_at, storage_t* __restrict__ d_dot_a_r_at,
     storage_t* __restrict__ d_a_r_dot_r_M_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_a_r_r_total = 0;
         compute_t d_dot_a_r_total = 0;
         compute_t d_a_r_dot_r_M_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
-            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through r = a_r @ M
-            d_a_r_r_total += d_r_next * M;
             d_dot_a_r_total += d_dot_r * M;
             d_a_r_dot_r_M_total += d_dot_r * dot_M;
         }
-        block_sum(d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total);
-        const compute_t d_a_r_r = d_a_r_r_total;
+        block_sum(d_dot_a_r_total, d_a_r_dot_r_M_total);
         const compute_t d_dot_a_r = d_dot_a_r_total;
         const compute_t d_a_r_dot_r_M = d_a_r_dot_r_M_total;
         if (threadIdx.x == 0) {
-            d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
             d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
             d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
         }
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows2(
+extern "C" __global__ void hvp_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ a_r_at,
     const storage_t* __restrict__ dot_a_r_arg_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
@@ -2892,7 +2926,7 @@ extern "C" __global__ void hvp_backward_step_sum3(
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows3(
+extern "C" __global__ void hvp_backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_prev_rows_at, const storage_t* __restrict__ d_dot_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_dot_M_k_r_at,
@@ -3097,7 +3131,7 @@ extern "C" __global__ void hvp_backward_step_sum9(
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows4(
+extern "C" __global__ void hvp_backward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, const storage_t* __restrict__ a_w_at,
@@ -3460,13 +3494,13 @@ extern "C" __global__ void hvp_backward_step3(
 __device__ inline void hvp_backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_dot_l_w_pre,
     const compute_t dot_M_prev, const compute_t d_M_k_w, const compute_t k_w, const compute_t d_dot_M_k_w,
-    const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e, const compute_t d_dot_M,
-    const compute_t dot_a_w_e, compute_t& d_M_prev, compute_t& d_dot_M_prev)
+    const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e_again, const compute_t d_dot_M,
+    const compute_t dot_a_w_e_again, compute_t& d_M_prev, compute_t& d_dot_M_prev)
 {
     const compute_t s1 = 2 * M_prev;
-    const compute_t s2 = 1 - a_w_e;
+    const compute_t s2 = 1 - a_w_e_again;
     d_M_prev = d_l_w_pre * s1 + 2 * d_dot_l_w_pre * dot_M_prev + d_M_k_w * k_w + d_dot_M_k_w * dot_k_w + d_M * s2 -
-        d_dot_M * dot_a_w_e;
+        d_dot_M * dot_a_w_e_again;
     d_dot_M_prev = d_dot_l_w_pre * s1 + k_w * d_dot_M_k_w + d_dot_M * s2;
 }
 
@@ -3476,8 +3510,8 @@ extern "C" __global__ void hvp_backward_step4(
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_k_w_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_again_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_again_at,
     storage_t* __restrict__ d_M_prev_rows_at, storage_t* __restrict__ d_dot_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3496,9 +3530,9 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e_again_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(dot_a_w_e_again_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);

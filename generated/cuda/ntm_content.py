@@ -262,7 +262,6 @@ def train_passes(size, dtype):
     exp_a_w_arg = cp.empty((B, N), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
-    a_w_e = cp.empty((T, B, N, D), dtype)
     beta_r = cp.empty((T, B), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
@@ -290,7 +289,7 @@ def train_passes(size, dtype):
     )
     forward_step_rows5 = kernel(
         "forward_step_rows5", "rows", B * N, D,
-        a_w, e, k_w_to_k_r, M_rows, a_w_e, l_r_sum, M_k_r,
+        a_w, e, k_w_to_k_r, M_rows, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
         "forward_step_rows6", "rows", B, N,
@@ -352,6 +351,7 @@ def train_passes(size, dtype):
     W_w_to_W_r2 = cp.empty((3 * D, H), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    a_w_e_again = cp.empty((B, N, D), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
@@ -393,39 +393,39 @@ def train_passes(size, dtype):
         "backward_step", "each", B * D, 1,
         dy, d_r_prev_rows, d_r,
     )
-    backward_step_sum = kernel(
-        "backward_step_sum", "rows", B * N, D,
-        d_r, M_rows, d_a_r,
-    )
     backward_step_rows = kernel(
-        "backward_step_rows", "rows", B, N,
+        "backward_step_rows", "rows", B * N, D,
+        a_w, e, d_r, M_rows, a_w_e_again, d_a_r,
+    )
+    backward_step_rows2 = kernel(
+        "backward_step_rows2", "rows", B, N,
         a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
         d_beta_r_pre,
     )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B * D, N,
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * D, N,
         d_M_k_r, M_rows, d_k_r_M_k_r,
     )
-    backward_step_rows2 = kernel(
-        "backward_step_rows2", "rows", B * N, D,
+    backward_step_rows3 = kernel(
+        "backward_step_rows3", "rows", B * N, D,
         d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M, d_a_w_e, d_a_w_a_w_e,
         d_a_w_a_w_a,
     )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B * D, N,
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * D, N,
         d_M, a_w, d_a,
     )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B * D, N,
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", "rows", B * D, N,
         d_a_w_e, a_w, d_e,
     )
-    backward_step_rows3 = kernel(
-        "backward_step_rows3", "rows", B, N,
+    backward_step_rows4 = kernel(
+        "backward_step_rows4", "rows", B, N,
         d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
         d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", "rows", B * D, N,
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", "rows", B * D, N,
         d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     backward_step2 = kernel(
@@ -438,7 +438,7 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e_again, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -477,21 +477,20 @@ def train_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # through r = a_r @ M
-            backward_step_sum(t)
             backward_step_rows(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            backward_step_sum2(t)
             backward_step_rows2(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            backward_step_sum(t)
+            backward_step_rows3(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum2(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum3(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum4(t)
             # through a = W_a @ h
             product(d_a[t], W_a, d_h_a)
-            backward_step_rows3(t)
+            backward_step_rows4(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            backward_step_sum5(t)
+            backward_step_sum4(t)
             backward_step2(t)
             # d_k_w, d_W_e_h, d_k_r side by side
             product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
@@ -1123,8 +1122,6 @@ def hvp_passes(size, dtype):
     e = cp.empty((T, B, D), dtype)
     dot_e = cp.empty((T, B, D), dtype)
     dot_a = cp.empty((T, B, D), dtype)
-    a_w_e = cp.empty((T, B, N, D), dtype)
-    dot_a_w_e = cp.empty((T, B, N, D), dtype)
     dot_k_r = cp.empty((T, B, D), dtype)
     dot_beta_r_pre = cp.empty((T, B), dtype)
     beta_r = cp.empty((T, B), dtype)
@@ -1180,8 +1177,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows5 = kernel(
         "hvp_forward_step_rows5", "rows", B * N, D,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, a_w_e, dot_a_w_e,
-        l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, l_r_sum,
+        dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", "rows", B, N,
@@ -1310,6 +1307,8 @@ def hvp_passes(size, dtype):
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, D), dtype)
     d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    a_w_e_again = cp.empty((B, N, D), dtype)
+    dot_a_w_e_again = cp.empty((B, N, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
     d_a_r_r = cp.empty((B, N), dtype)
@@ -1400,16 +1399,20 @@ def hvp_passes(size, dtype):
     d_W_a = cp.empty((D, H), dtype)
     d_W_r = cp.empty((D, H), dtype)
     d_v_r = cp.empty((H,), dtype)
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * N, D,
+        d_r_prev_rows, M_rows, a_w, e, dot_a_w, dot_e, d_a_r_r, a_w_e_again, dot_a_w_e_again,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * D, 1,
         dy, d_dot_r_prev_rows, d_dot_r,
     )
-    hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", "rows", B * N, D,
-        d_r_prev_rows, M_rows, d_dot_r, dot_M_rows, d_a_r_r, d_dot_a_r, d_a_r_dot_r_M,
-    )
     hvp_backward_step_rows2 = kernel(
-        "hvp_backward_step_rows2", "rows", B, N,
+        "hvp_backward_step_rows2", "rows", B * N, D,
+        d_dot_r, M_rows, dot_M_rows, d_dot_a_r, d_a_r_dot_r_M,
+    )
+    hvp_backward_step_rows3 = kernel(
+        "hvp_backward_step_rows3", "rows", B, N,
         d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r, M_k_r, l_r_sqrt2,
         l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r, dot_l_r_pre, dot_l_r_sqrt2, dot_l_r_pre2,
         dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
@@ -1427,8 +1430,8 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_sum3", "rows", B * D, N,
         d_M_k_r, M_rows, d_k_r_M_k_r,
     )
-    hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", "rows", B * N, D,
+    hvp_backward_step_rows4 = kernel(
+        "hvp_backward_step_rows4", "rows", B * N, D,
         d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
         d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, dot_e, dot_a,
         d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
@@ -1458,8 +1461,8 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_sum9", "rows", B * D, N,
         d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
     )
-    hvp_backward_step_rows4 = kernel(
-        "hvp_backward_step_rows4", "rows", B, N,
+    hvp_backward_step_rows5 = kernel(
+        "hvp_backward_step_rows5", "rows", B, N,
         d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg, dot_a_w_arg_dot, d_a_w_a_w_e,
         d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
         dot_l_w, dot_l_w_sqrt, dot_beta_w, dot_l_w_pre, dot_l_w_sqrt2, dot_l_w_pre2, dot_beta_w_pre,
@@ -1493,7 +1496,7 @@ def hvp_passes(size, dtype):
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * N * D, 1,
         d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r, d_dot_M_k_w, dot_k_w,
-        d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        d_M, a_w_e_again, d_dot_M, dot_a_w_e_again, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", H, T * B,
@@ -1561,16 +1564,17 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
-            hvp_backward_step(t)
             hvp_backward_step_rows(t)
+            hvp_backward_step(t)
             hvp_backward_step_rows2(t)
+            hvp_backward_step_rows3(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum2(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum3(t)
-            hvp_backward_step_rows3(t)
+            hvp_backward_step_rows4(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum4(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -1585,7 +1589,7 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum9(t)
             # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
             product(d_dot_a[t], W_a_to_dot_W_a, parts3)
-            hvp_backward_step_rows4(t)
+            hvp_backward_step_rows5(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_backward_step_sum10(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)

@@ -192,43 +192,18 @@ extern "C" __global__ void forward_before_rows2(
     }
 }
 
-__device__ inline void forward_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -239,8 +214,9 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             forward_sequence_point(
+                compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -778,43 +754,18 @@ extern "C" __global__ void infer_before_rows2(
     }
 }
 
-__device__ inline void infer_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -825,8 +776,9 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             infer_sequence_point(
+                compute_t(W_q_x_to_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -1021,43 +973,18 @@ extern "C" __global__ void step_before_rows2(
     }
 }
 
-__device__ inline void step_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        step_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1068,8 +995,9 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -1341,52 +1269,22 @@ extern "C" __global__ void jvp_before_rows2(
     }
 }
 
-__device__ inline void jvp_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k, dot_v_phi_k;
-        jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1398,10 +1296,12 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
+                compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 dot_S_prev,
-                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -1729,52 +1629,22 @@ extern "C" __global__ void hvp_forward_before_rows2(
     }
 }
 
-__device__ inline void hvp_forward_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1786,10 +1656,12 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             hvp_forward_sequence_point(
+                compute_t(W_q_x_to_dot_v_W_v_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 dot_S_prev,
-                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);

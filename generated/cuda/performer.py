@@ -218,7 +218,6 @@ def train_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -230,13 +229,9 @@ def train_passes(size, dtype):
         "forward_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    forward_before = kernel(
-        "forward_before", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        W_q_x_to_v, phi_k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * M, 1,
@@ -274,7 +269,6 @@ def train_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         forward_before_rows2()
-        forward_before()
 
     def loop():
         forward_sequence()
@@ -456,7 +450,6 @@ def infer_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -468,13 +461,9 @@ def infer_passes(size, dtype):
         "infer_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    infer_before = kernel(
-        "infer_before", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        W_q_x_to_v, phi_k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * M, 1,
@@ -512,7 +501,6 @@ def infer_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         infer_before_rows2()
-        infer_before()
 
     def loop():
         infer_sequence()
@@ -556,7 +544,6 @@ def step_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -568,13 +555,9 @@ def step_passes(size, dtype):
         "step_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    step_before = kernel(
-        "step_before", "each", T * B * H * M, 1,
-        v, phi_k, v_phi_k,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        v, phi_k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * M, 1,
@@ -615,7 +598,6 @@ def step_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         step_before_rows2()
-        step_before()
 
     def loop():
         step_sequence()
@@ -675,8 +657,6 @@ def jvp_passes(size, dtype):
     dot_k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
     dot_phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
-    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q_S = cp.empty((T, B, H), dtype)
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
@@ -697,13 +677,9 @@ def jvp_passes(size, dtype):
         a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
         a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * M, 1,
@@ -768,7 +744,6 @@ def jvp_passes(size, dtype):
         # k, dot_k side by side
         product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
         jvp_before_rows2()
-        jvp_before2()
 
     def loop():
         jvp_sequence()
@@ -829,8 +804,6 @@ def hvp_passes(size, dtype):
     dot_phi_k_pre = cp.empty((T, B, M), dtype)
     phi_k = cp.empty((T, B, M), dtype)
     dot_phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
-    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q_S = cp.empty((T, B, H), dtype)
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
@@ -850,13 +823,9 @@ def hvp_passes(size, dtype):
         a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
         a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * M, 1,
@@ -921,7 +890,6 @@ def hvp_passes(size, dtype):
         # k, dot_k side by side
         product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
         hvp_forward_before_rows2()
-        hvp_forward_before2()
 
     def loop():
         hvp_forward_sequence()

@@ -211,53 +211,23 @@ extern "C" __global__ void forward_before3(
     }
 }
 
-__device__ inline void forward_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void forward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        forward_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -269,11 +239,12 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             forward_sequence_point(
+                compute_t(q_a_to_v_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -992,53 +963,23 @@ extern "C" __global__ void infer_before3(
     }
 }
 
-__device__ inline void infer_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void infer_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        infer_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1050,11 +991,12 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             infer_sequence_point(
+                compute_t(q_a_to_v_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1247,53 +1189,23 @@ extern "C" __global__ void step_before3(
     }
 }
 
-__device__ inline void step_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void step_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        step_before4_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1305,11 +1217,12 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1587,69 +1500,31 @@ extern "C" __global__ void jvp_before4(
     }
 }
 
-__device__ inline void jvp_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" __global__ void jvp_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at, storage_t* __restrict__ dot_v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        jvp_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at,
-    storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1663,15 +1538,17 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, dot_S_a, S_b, dot_S_b;
             jvp_sequence_point(
+                compute_t(q_a_to_dot_v_W_v_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_a_prev,
-                compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_b_prev,
-                compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, dot_S_a, S_b, dot_S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -1994,69 +1871,31 @@ extern "C" __global__ void hvp_forward_before4(
     }
 }
 
-__device__ inline void hvp_forward_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" __global__ void hvp_forward_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at, storage_t* __restrict__ dot_v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        hvp_forward_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at,
-    storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2070,15 +1909,17 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, dot_S_a, S_b, dot_S_b;
             hvp_forward_sequence_point(
+                compute_t(q_a_to_dot_v_W_v_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_a_prev,
-                compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_b_prev,
-                compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, dot_S_a, S_b, dot_S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);

@@ -224,9 +224,7 @@ def train_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -248,13 +246,9 @@ def train_passes(size, dtype):
         "forward_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    forward_before4 = kernel(
-        "forward_before4", "each", T * B * H * K, 1,
-        q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        q_a_to_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     forward_after_rows = kernel(
         "forward_after_rows", "rows", T * B * H, K,
@@ -290,7 +284,6 @@ def train_passes(size, dtype):
         forward_before()
         forward_before2()
         forward_before3()
-        forward_before4()
 
     def loop():
         forward_sequence()
@@ -517,9 +510,7 @@ def infer_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -541,13 +532,9 @@ def infer_passes(size, dtype):
         "infer_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    infer_before4 = kernel(
-        "infer_before4", "each", T * B * H * K, 1,
-        q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        q_a_to_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", "rows", T * B * H, K,
@@ -584,7 +571,6 @@ def infer_passes(size, dtype):
         infer_before()
         infer_before2()
         infer_before3()
-        infer_before4()
 
     def loop():
         infer_sequence()
@@ -625,9 +611,7 @@ def step_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -649,13 +633,9 @@ def step_passes(size, dtype):
         "step_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    step_before4 = kernel(
-        "step_before4", "each", T * B * H * K, 1,
-        v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     step_after_rows = kernel(
         "step_after_rows", "rows", T * B * H, K,
@@ -693,7 +673,6 @@ def step_passes(size, dtype):
         step_before()
         step_before2()
         step_before3()
-        step_before4()
 
     def loop():
         step_sequence()
@@ -750,12 +729,8 @@ def jvp_passes(size, dtype):
     dot_D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
     dot_S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
     dot_S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     dot_y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
@@ -789,15 +764,10 @@ def jvp_passes(size, dtype):
         k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
         dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    jvp_before5 = kernel(
-        "jvp_before5", "each", T * B * H * K, 1,
-        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
-        v_S_b_arg1, dot_v_S_b_arg1,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
-        dot_v_S_b_arg1,
+        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1, dot_S_b_arg1,
+        S_b_rows, dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * H, K,
@@ -860,7 +830,6 @@ def jvp_passes(size, dtype):
         jvp_before2()
         jvp_before3()
         jvp_before4()
-        jvp_before5()
 
     def loop():
         jvp_sequence()
@@ -920,12 +889,8 @@ def hvp_passes(size, dtype):
     dot_D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
     dot_S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
     dot_S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     dot_y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
@@ -951,15 +916,10 @@ def hvp_passes(size, dtype):
         k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
         dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", "each", T * B * H * K, 1,
-        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
-        v_S_b_arg1, dot_v_S_b_arg1,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
-        dot_v_S_b_arg1,
+        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1, dot_S_b_arg1,
+        S_b_rows, dot_S_b_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1012,7 +972,6 @@ def hvp_passes(size, dtype):
         hvp_forward_before2()
         hvp_forward_before3()
         hvp_forward_before4()
-        hvp_forward_before5()
 
     def loop():
         hvp_forward_sequence()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from symrnn.calculus.ir import Concat, Pointwise, Ref, Slice, Statement, numbered, reads, times_read
+from symrnn.schedule.alias import rename
 from symrnn.schedule.products import sums_of_products, times
 from symrnn.schedule.program import Program
 
@@ -64,6 +65,23 @@ def detached(program: Program) -> Program:
                 else:
                     changed.append(s)
             part = part.with_block(name, tuple(changed))
+        program = program.with_sweep(part)
+    return replace(program, values=values)
+
+
+def apart(program: Program) -> Program:
+    """What a sweep computes again has a name of its own, for every name has one place in memory."""
+    values, known = dict(program.values), set[str]()
+    for part in program.sweeps:
+        again: dict[str, str] = {}
+        for name in (s.out.name for s in part.statements() if s.out.name in known):
+            again[name] = fresh = numbered(f"{name}_again", values.__contains__)
+            values[fresh] = replace(values[name], name=fresh)
+        known |= {s.out.name for s in part.statements()}
+        for name, block in part.blocks() if again else ():
+            read = (rename(s, again) for s in block)
+            own = (replace(s, out=replace(s.out, name=again.get(s.out.name, s.out.name))) for s in read)
+            part = part.with_block(name, tuple(own))
         program = program.with_sweep(part)
     return replace(program, values=values)
 

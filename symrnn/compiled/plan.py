@@ -22,7 +22,7 @@ from symrnn.calculus.ir import (
     symbol,
 )
 from symrnn.compiled.ops import Assign, Copy, Map, Op, Product, Reduce, Register, Rows
-from symrnn.compiled.pack import Packs, count_uses, detached, pack, results
+from symrnn.compiled.pack import Packs, apart, count_uses, detached, pack, results
 from symrnn.compiled.rows import Behind, join_rows
 from symrnn.schedule.products import SumOfProducts, outer, sums_of_products, times, total
 from symrnn.schedule.program import Program, Sweep
@@ -65,7 +65,7 @@ class _Unit:
 @lru_cache(maxsize=8)
 def plan(program: Program) -> Plan:
     """Group the statements of a scheduled program."""
-    program = detached(program)
+    program = detached(apart(program))
     single = program.sweeps[0].single  # which would pay more for matrices side by side than it saves
     packs = Packs() if single else pack(program)
     return Plan(program, packs, tuple(_stage(program, packs, sweep) for sweep in program.sweeps))

@@ -15,21 +15,26 @@ from symrnn.schedule.hoist import hoist
 from symrnn.schedule.place import place
 from symrnn.schedule.program import Entry, Program
 from symrnn.schedule.prune import prune
+from symrnn.schedule.recompute import recompute
 from symrnn.schedule.save import save
+from symrnn.schedule.states import states
 
 #: Every pass by name.
 PASSES: dict[str, Callable[[Program], Program]] = {
     "expand": expand,
     "alias": alias,
+    "states": states,
     "prune": prune,
+    "recompute": recompute,
     "fuse": fuse,
     "hoist": hoist,
     "concat": concat,
     "save": save,
 }
-#: The order in which all of them run; a target may leave some out. What has left the loop is fused
-#: once more, and what has been joined leaves dead statements.
-ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "prune", "save")
+#: The order in which they run; a target may leave some out. What is computed again may be a copy, what has left the
+#: loop is fused once more, and what has been joined leaves dead statements. `states` makes a program of its own, which
+#: saves less and computes more.
+ORDER = ("expand", "alias", "prune", "recompute", "alias", "fuse", "hoist", "fuse", "concat", "prune", "save")
 
 #: What runs over a sequence and back; the others keep nothing for the way back.
 TRAIN, INFER, STEP = (
@@ -50,6 +55,12 @@ class Entries:
     @cached_property
     def train(self) -> Program:
         return schedule(derive(self.cell), self.passes)
+
+    @cached_property
+    def states(self) -> Program:
+        """Training that saves inputs and carried values alone."""
+        at = self.passes.index("prune")
+        return schedule(derive(self.cell), (*self.passes[:at], "states", *self.passes[at:]))
 
     @cached_property
     def infer(self) -> Program:
