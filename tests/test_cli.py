@@ -71,6 +71,20 @@ def test_show_takes_heads_and_cells_without_or_with_several_states(name: str) ->
     assert run("show", name).exit_code == 0
 
 
+def test_show_prints_the_schedule_with_its_costs() -> None:
+    """In numbers where all lengths are given, as formulas of those that are not."""
+    result = run("show", "elman", "--schedule", "--sizes", "T=10,B=2,I=3,H=5")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    (product,) = (row for row in rows if row[3:] == ["U_x", "=", "U", "@", "x"])
+    assert product[:3] == [f"{4 * (10 * 2 * 3 + 3 * 5 + 10 * 2 * 5)}", f"{2 * 10 * 2 * 3 * 5}", "1"]
+    (step,) = (row for row in rows if row[3:] == ["W_h", "=", "W", "@", "h[t-1]"])
+    assert step[:3] == [f"{10 * 4 * (2 * 5 + 5 * 5 + 2 * 5):,}", f"{10 * 2 * 2 * 5 * 5:,}", "10"]
+    assert f"The tape: {4 * (10 * 2 * 3 + 11 * 2 * 5)} bytes" in result.stdout
+    formula = run("show", "elman", "--schedule", "--sizes", "T=10,I=3")
+    assert "U_x = U @ x" in formula.stdout and "60*B*H" in formula.stdout
+
+
 def test_show_takes_a_path(cell: Path) -> None:
     assert "h = tanh(W @ x + U @ h[t-1])" in run("show", cell).stdout
 
@@ -283,6 +297,14 @@ def test_the_whole_gallery_is_generated_and_checked_without_a_list(
         ["show", ""],
         ["frobnicate"],
         ["show"],
+        ["show", "lstm", "--sizes", "T=3"],
+        ["show", "lstm", "--schedule", "--sizes", "T:3"],
+        ["show", "lstm", "--schedule", "--sizes", "T=3,"],
+        ["show", "lstm", "--schedule", "--sizes", "X=3"],
+        ["show", "lstm", "--schedule", "--sizes", "H=0"],
+        ["show", "lstm", "--schedule", "--sizes", "H=-1"],
+        ["show", "lstm", "--schedule", "--sizes", "H=1.5"],
+        ["show", "lstm", "--schedule", "--sizes", "H=3,H=4"],
         ["demo", "--epochs", "0"],
     ],
 )

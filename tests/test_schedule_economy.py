@@ -21,7 +21,7 @@ from symrnn.schedule.fuse import MAX_SIZE
 from symrnn.schedule.place import place
 from symrnn.schedule.program import Program, Sweep, read_in
 
-ENTRIES = ("train", "infer", "step", "jvp", "hvp")
+ENTRIES = ("train", "states", "infer", "step", "jvp", "hvp")
 
 
 def leaving(program: Program, sweep: Sweep) -> set[str]:

@@ -121,7 +121,7 @@ inline_point void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
     const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
     const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o, compute_t& z,
-    compute_t& i, compute_t& f, compute_t& c, compute_t& o, compute_t& tanh_c, compute_t& y)
+    compute_t& i, compute_t& c, compute_t& o, compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -130,14 +130,14 @@ inline_point void forward_step_point(
     const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
     i = sigmoid(i_pre);
     // f = 1 - i
-    f = 1 - i;
+    const compute_t f = 1 - i;
     // c = z * i + c[t-1] * f
     c = c_prev * f + z * i;
     // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -154,15 +154,13 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t z, i, f, c, o, tanh_c, y;
+        compute_t z, i, c, o, y;
         forward_step_point(
             compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(R_zio_y_at[iB * (3 * H) + iH]),
@@ -176,14 +174,43 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(R_zio_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            z, i, f, c, o, tanh_c, y);
+            z, i, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t i, const compute_t c, compute_t& f, compute_t& tanh_c)
+{
+    // through f = 1 - i
+    f = 1 - i;
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t f, tanh_c;
+        backward_before_point(
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            f, tanh_c);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -218,14 +245,14 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_zio_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -236,14 +263,14 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
             d_o_pre, d_i_pre, d_z_pre, d_c_prev);
         d_zio_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_o_pre);
         d_zio_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
@@ -627,17 +654,17 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_W_i_x, const compute_t dot_p_i, const compute_t dot_c_prev, const compute_t dot_b_i,
     const compute_t dot_R_o_y_R_o, const compute_t dot_R_o_y_y_prev, const compute_t W_o_x,
     const compute_t R_o_y, const compute_t p_o, const compute_t b_o, const compute_t dot_W_o_x,
-    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z,
-    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& f, compute_t& dot_f, compute_t& c,
-    compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& tanh_c,
-    compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& c, compute_t& dot_c,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& dot_tanh_c, compute_t& y,
+    compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
@@ -646,8 +673,8 @@ inline_point void hvp_forward_step_point(
     const compute_t s1 = 1 - i;
     dot_i = dot_i_pre * i * s1;
     // f = 1 - i
-    f = s1;
-    dot_f = -dot_i;
+    const compute_t f = s1;
+    const compute_t dot_f = -dot_i;
     // c = z * i + c[t-1] * f
     c = c_prev * f + z * i;
     dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
@@ -658,7 +685,7 @@ inline_point void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -687,25 +714,20 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[28]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c,
-            dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_i, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + iH]),
@@ -734,25 +756,65 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c,
-            dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_i, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t i, const compute_t dot_i,
+    const compute_t c, compute_t& dot_z, compute_t& f, compute_t& dot_f, compute_t& tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through f = 1 - i
+    f = 1 - i;
+    dot_f = -dot_i;
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z, f, dot_f, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_z, f, dot_f, tanh_c);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -809,7 +871,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
@@ -822,13 +884,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[24]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -840,7 +902,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
@@ -854,13 +916,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);

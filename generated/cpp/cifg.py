@@ -85,12 +85,10 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
-    z: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
-    f: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+    o: np.ndarray  # (T, B, H)
+    z: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     y_rows: np.ndarray  # (T + 1, B, H)
 
@@ -149,13 +147,11 @@ def forward(params, x, state=None):
     R_zio_y = scratch("R_zio_y", (B, 3 * H), dtype)
     z = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
-    f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_zio_x, R_zio_y, b_z, p_i, c_rows, b_i, p_o, b_o, z, i, f, o, tanh_c, y_rows,
+        "forward_step", W_zio_x, R_zio_y, b_z, p_i, c_rows, b_i, p_o, b_o, z, i, o, y_rows,
     )
 
     W_zio[..., :H] = W_z.T
@@ -170,7 +166,7 @@ def forward(params, x, state=None):
         product(y_rows[t], R_zio, R_zio_y)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, c_rows, z, i, f, x, y_rows)
+    tape = Tape(size, dtype, i, c_rows, o, z, x, y_rows)
     last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
     return y_rows[1:].copy(), last, tape
 
@@ -186,12 +182,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
-    o = tape.o
-    tanh_c = tape.tanh_c
-    c_rows = tape.c_rows
-    z = tape.z
     i = tape.i
-    f = tape.f
+    c_rows = tape.c_rows
+    o = tape.o
+    z = tape.z
     x = tape.x
     y_rows = tape.y_rows
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
@@ -209,6 +203,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_zio2 = scratch("W_zio2", (3 * H, I), dtype)
     R_zio2 = scratch("R_zio2", (3 * H, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_zio_pre = scratch("d_zio_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zio = np.empty((3 * H, I), dtype)
@@ -218,8 +214,11 @@ def backward(params, tape, dy, dstate=None):
     d_p_o = np.empty((H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", i, c_rows, f2, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, z, i, p_i, f, d_zio_pre,
+        "backward_step", dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, z, i, p_i, f2, d_zio_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_zio_pre, c_rows, d_p_i,
@@ -234,6 +233,7 @@ def backward(params, tape, dy, dstate=None):
     R_zio2[:H] = R_z
     R_zio2[H:2 * H] = R_i
     R_zio2[2 * H:3 * H] = R_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -521,16 +521,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_zio_y_y_prev = scratch("dot_R_zio_y_y_prev", (B, 3 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
-    f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -541,8 +537,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_R_zio_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z,
-        dot_i_pre, i, dot_i, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
+        dot_i_pre, i, dot_i, dot_o_pre, o, dot_o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -578,6 +574,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (6 * H, I), dtype)
     parts32 = scratch("parts32", (6 * H, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = scratch("d_dot_y_prev_dot_R_i_y_y_prev", (B, H), dtype)
@@ -614,10 +614,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, i, dot_i, c_rows, dot_z2, f2, dot_f2, tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
-        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, z, dot_i_pre, i, dot_z,
-        dot_z_pre, dot_i, p_i, dot_p_i, f, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o, dot_o_pre,
+        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, z, dot_i_pre, i, dot_z2,
+        dot_z_pre, dot_i, p_i, dot_p_i, f2, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev,
@@ -659,6 +662,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[3 * H:4 * H] = dot_R_i
     parts32[4 * H:5 * H] = R_o
     parts32[5 * H:6 * H] = dot_R_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -140,9 +140,8 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -164,7 +163,6 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
         const compute_t max_n = larger(n_, limit);
         const compute_t s = limit / max_n;
         n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
         s_at[iT * B + iB] = storage_t(s);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
@@ -203,35 +201,49 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through y_a = a * s
-extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ max_n2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        d_s_y_a_at[iT * B + iB] = storage_t(total);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        max_n2_at[iT * B + iB] = storage_t(max_n);
+        s2_at[iT * B + iB] = storage_t(s);
+        double d_s_y_a_total = 0;
+        #pragma omp simd reduction(+:d_s_y_a_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            // through y_a = a * s
+            d_s_y_a_total += dy_y_a * a;
+        }
+        const compute_t d_s_y_a = compute_t(d_s_y_a_total);
+        d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
     }
 }
 
-extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ max_n2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[9]);
@@ -251,9 +263,9 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t max_n = compute_t(max_n2_at[iT * B + iB]);
         const compute_t n_ = compute_t(n_at[iT * B + iB]);
-        const compute_t s = compute_t(s_at[iT * B + iB]);
+        const compute_t s = compute_t(s2_at[iT * B + iB]);
         // through s = limit / max(n, limit)
         const compute_t d_s = d_s_y_a + d_s_y_b;
         const compute_t d_max_n = -limit * d_s / square(max_n);
@@ -288,7 +300,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -300,7 +312,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s_at[iT * B + iB]),
+            compute_t(s2_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }
@@ -714,13 +726,11 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_n_sum_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -742,8 +752,8 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
 
         const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
         const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
-        const compute_t limit = compute_t(limit_at[0]);
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t limit = compute_t(limit_at[0]);
         // n = sqrt(sum(a * a) + sum(b * b))
         const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
         const compute_t n_pre = n_sum + n_sum2;
@@ -751,14 +761,10 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         const compute_t n_ = sqrt(n_pre);
         const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
         // s = limit / max(n, limit)
-        const compute_t max_n = larger(n_, limit);
-        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
+        const compute_t dot_max_n = dot_limit * compute_t((limit) > (n_)) + compute_t((n_) >= (limit)) * dot_n;
         dot_n_pre_at[iT * B + iB] = storage_t(dot_n_pre);
         n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
         dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-        dot_s_at[iT * B + iB] = storage_t(dot_s);
     }
 }
 
@@ -768,11 +774,26 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
+        max_n_at[iT * B + iB] = storage_t(max_n);
+        dot_s_at[iT * B + iB] = storage_t(dot_s);
         double d_dot_s_dot_y_a_total = 0;
         double d_s_dot_y_a_total = 0;
         #pragma omp simd reduction(+:d_dot_s_dot_y_a_total, d_s_dot_y_a_total)

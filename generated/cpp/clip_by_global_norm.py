@@ -63,10 +63,8 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     a: np.ndarray  # (T, B, N)
-    b: np.ndarray  # (T, B, M)
-    max_n: np.ndarray  # (T, B)
     n: np.ndarray  # (T, B)
-    s: np.ndarray  # (T, B)
+    b: np.ndarray  # (T, B, M)
 
 
 def init(seed=0, dtype=np.float32, *, N=None, M=None):
@@ -99,15 +97,14 @@ def forward(params, inputs, state=None):
     limit = np.ascontiguousarray(params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
     n = np.empty((T, B), dtype)
-    max_n = np.empty((T, B), dtype)
-    s = np.empty((T, B), dtype)
+    s = scratch("s", (T, B), dtype)
     y_a = np.empty((T, B, N), dtype)
     y_b = np.empty((T, B, M), dtype)
     forward_before_sum = kernel(
         "forward_before_sum", a, n_sum,
     )
     forward_before_rows = kernel(
-        "forward_before_rows", b, n_sum, limit, n, max_n, s, y_b,
+        "forward_before_rows", b, n_sum, limit, n, s, y_b,
     )
     forward_before = kernel(
         "forward_before", a, s, y_a,
@@ -118,7 +115,7 @@ def forward(params, inputs, state=None):
     forward_before_rows()
     forward_before()
 
-    tape = Tape(size, dtype, a, b, max_n, n, s)
+    tape = Tape(size, dtype, a, n, b)
     last = {}
     return {"y_a": y_a, "y_b": y_b}, last, tape
 
@@ -135,15 +132,15 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
     a = tape.a
-    b = tape.b
-    max_n = tape.max_n
     n = tape.n
-    s = tape.s
+    b = tape.b
     T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
     kernel = bound("train", sizes, dtype)
     dy_y_a = np.ascontiguousarray(cotangents["y_a"])
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     limit = np.ascontiguousarray(params["limit"])
+    max_n2 = scratch("max_n2", (T, B), dtype)
+    s2 = scratch("s2", (T, B), dtype)
     d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
     d_n_pre = scratch("d_n_pre", (T, B), dtype)
     d_a = np.empty((T, B, N), dtype)
@@ -153,15 +150,15 @@ def backward(params, tape, dy, dstate=None):
     d_limit_max_n = scratch("d_limit_max_n", (), dtype)
     d_limit_s = scratch("d_limit_s", (), dtype)
     d_limit = np.empty((), dtype)
-    backward_before_sum = kernel(
-        "backward_before_sum", dy_y_a, a, d_s_y_a,
-    )
     backward_before_rows = kernel(
-        "backward_before_rows", dy_y_b, b, d_s_y_a, limit, max_n, n, s, d_n_pre, d_max_n_by_limit,
+        "backward_before_rows", dy_y_a, a, limit, n, d_s_y_a, max_n2, s2,
+    )
+    backward_before_rows2 = kernel(
+        "backward_before_rows2", dy_y_b, b, d_s_y_a, limit, max_n2, n, s2, d_n_pre, d_max_n_by_limit,
         d_s_by_limit, d_b,
     )
     backward_before = kernel(
-        "backward_before", d_n_pre, a, dy_y_a, s, d_a,
+        "backward_before", d_n_pre, a, dy_y_a, s2, d_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -173,9 +170,8 @@ def backward(params, tape, dy, dstate=None):
         "backward_finish", d_limit_max_n, d_limit_s, d_limit,
     )
 
-    # through y_a = a * s
-    backward_before_sum()
     backward_before_rows()
+    backward_before_rows2()
     backward_before()
 
     # through s = limit / max(n, limit)
@@ -327,21 +323,20 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_n_sum = scratch("dot_n_sum", (T, B), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B), dtype)
     n = scratch("n", (T, B), dtype)
-    max_n = scratch("max_n", (T, B), dtype)
     dot_max_n = scratch("dot_max_n", (T, B), dtype)
-    dot_s = scratch("dot_s", (T, B), dtype)
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", a, dot_a, n_sum, dot_n_sum,
     )
     hvp_forward_before_rows2 = kernel(
-        "hvp_forward_before_rows2", b, dot_b, n_sum, dot_n_sum, limit, dot_limit, dot_n_pre, n, max_n,
-        dot_max_n, dot_s,
+        "hvp_forward_before_rows2", b, dot_b, n_sum, dot_n_sum, dot_limit, limit, dot_n_pre, n, dot_max_n,
     )
 
     hvp_forward_before_rows()
     hvp_forward_before_rows2()
     dy_y_a = np.ascontiguousarray(cotangents["y_a"])
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
+    max_n = scratch("max_n", (T, B), dtype)
+    dot_s = scratch("dot_s", (T, B), dtype)
     d_dot_s_dot_y_a = scratch("d_dot_s_dot_y_a", (T, B), dtype)
     d_s_dot_y_a = scratch("d_s_dot_y_a", (T, B), dtype)
     d_dot_n_pre = scratch("d_dot_n_pre", (T, B), dtype)
@@ -356,7 +351,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_limit_dot_s = scratch("d_limit_dot_s", (), dtype)
     d_limit = np.empty((), dtype)
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", dy_y_a, a, dot_a, d_dot_s_dot_y_a, d_s_dot_y_a,
+        "hvp_backward_before_rows", dy_y_a, a, dot_a, limit, n, dot_limit, dot_max_n, d_dot_s_dot_y_a,
+        d_s_dot_y_a, max_n, dot_s,
     )
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", dy_y_b, b, dot_b, d_dot_s_dot_y_a, d_s_dot_y_a, limit, max_n,

@@ -119,8 +119,7 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -139,7 +138,6 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
         // y = g * limit / max(n, limit)
         const compute_t max_n = larger(n_, limit);
         n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
@@ -156,15 +154,17 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         double d_max_n_y_total = 0;
         #pragma omp simd reduction(+:d_max_n_y_total)
         for (int64 iN = 0; iN < N; ++iN) {
@@ -177,8 +177,6 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         }
         const compute_t d_max_n_y = compute_t(d_max_n_y_total);
 
-        const compute_t limit = compute_t(limit_at[0]);
-        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         // through y = g * limit / max(n, limit)
         const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
         // through n = norm(g)
@@ -392,12 +390,11 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -410,13 +407,9 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         }
         const compute_t g_squared = compute_t(g_squared_total);
 
-        const compute_t limit = compute_t(limit_at[0]);
         // n = norm(g)
         const compute_t n_ = sqrt(g_squared);
-        // y = g * limit / max(n, limit)
-        const compute_t max_n = larger(n_, limit);
         n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
         double dot_g_norm_total = 0;
         #pragma omp simd reduction(+:dot_g_norm_total)
         for (int64 iN = 0; iN < N; ++iN) {
@@ -429,8 +422,9 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         const compute_t dot_g_norm = compute_t(dot_g_norm_total);
 
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t limit = compute_t(limit_at[0]);
         // y = g * limit / max(n, limit)
-        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
+        const compute_t dot_max_n = dot_limit * compute_t((limit) > (n_)) + compute_t((n_) >= (limit)) * dot_g_norm;
         dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
     }
 }
@@ -441,22 +435,23 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_y_by_limit_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_y_by_limit_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
         const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
-        const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         double d_dot_max_n_dot_y_total = 0;
         double d_max_n_total = 0;
         #pragma omp simd reduction(+:d_dot_max_n_dot_y_total, d_max_n_total)
@@ -477,7 +472,6 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t d_dot_max_n_dot_y = compute_t(d_dot_max_n_dot_y_total);
         const compute_t d_max_n = compute_t(d_max_n_total);
 
-        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         // through y = g * limit / max(n, limit)
         const compute_t d_dot_max_n = -limit * d_dot_max_n_dot_y / square(max_n);
         // through n = norm(g)

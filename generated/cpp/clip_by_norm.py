@@ -57,7 +57,6 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     g: np.ndarray  # (T, B, N)
-    max_n: np.ndarray  # (T, B)
     n: np.ndarray  # (T, B)
 
 
@@ -88,15 +87,14 @@ def forward(params, g, state=None):
     g = np.ascontiguousarray(inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
     n = np.empty((T, B), dtype)
-    max_n = np.empty((T, B), dtype)
     y = np.empty((T, B, N), dtype)
     forward_before_rows = kernel(
-        "forward_before_rows", g, limit, n, max_n, y,
+        "forward_before_rows", g, limit, n, y,
     )
 
     forward_before_rows()
 
-    tape = Tape(size, dtype, g, max_n, n)
+    tape = Tape(size, dtype, g, n)
     last = {}
     return y, last, tape
 
@@ -113,7 +111,6 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     g = tape.g
-    max_n = tape.max_n
     n = tape.n
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
     kernel = bound("train", sizes, dtype)
@@ -126,7 +123,7 @@ def backward(params, tape, dy, dstate=None):
     d_limit_y = scratch("d_limit_y", (), dtype)
     d_limit = np.empty((), dtype)
     backward_before_rows = kernel(
-        "backward_before_rows", dy, g, limit, max_n, n, d_max_n_by_limit, d_g, d_y_by_limit,
+        "backward_before_rows", dy, g, limit, n, d_max_n_by_limit, d_g, d_y_by_limit,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -245,10 +242,9 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     limit = np.ascontiguousarray(params["limit"])
     dot_limit = np.ascontiguousarray(dot_params["limit"])
     n = scratch("n", (T, B), dtype)
-    max_n = scratch("max_n", (T, B), dtype)
     dot_max_n = scratch("dot_max_n", (T, B), dtype)
     hvp_forward_before_rows = kernel(
-        "hvp_forward_before_rows", g, limit, dot_g, dot_limit, n, max_n, dot_max_n,
+        "hvp_forward_before_rows", g, dot_g, dot_limit, limit, n, dot_max_n,
     )
 
     hvp_forward_before_rows()
@@ -261,7 +257,7 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     d_limit_dot_y = scratch("d_limit_dot_y", (), dtype)
     d_limit = np.empty((), dtype)
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", dy, g, limit, max_n, n, dot_g, dot_limit, dot_max_n, d_g_unit,
+        "hvp_backward_before_rows", dy, g, limit, n, dot_g, dot_limit, dot_max_n, d_g_unit,
         d_dot_y_by_limit, d_max_n_by_limit, d_g,
     )
     hvp_backward_after_sum = kernel(

@@ -230,7 +230,6 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -256,7 +255,6 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
             // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         }
     }
@@ -302,41 +300,111 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
+inline_point void backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v;
+        backward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
 extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
+        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
         double d_norm_a_q_q_total = 0;
         #pragma omp simd reduction(+:d_norm_a_q_q_total)
         for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // through a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
             // through q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // through k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_norm_a_q_q_total += d_q * a_q;
         }
         const compute_t d_norm_a_q_q = compute_t(d_norm_a_q_q_total);
 
-        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
         // through q = a_q / norm(a_q)
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q / norm_a_q + a_q * d_norm_a_q_share;
-            const compute_t d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
+            const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
+    }
+}
+
+inline_point void backward_before2_point(
+    const compute_t S_arg0, const compute_t k_, compute_t& S_arg0_k)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k = S_arg0 * k_;
+}
+
+extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_arg0_k;
+        backward_before2_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            S_arg0_k);
+        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
     }
 }
 
@@ -345,9 +413,9 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[7]);
@@ -361,8 +429,8 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:d_S_arg0_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -378,7 +446,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -391,7 +459,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -401,7 +469,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -458,7 +526,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -469,7 +537,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -482,7 +550,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
@@ -501,7 +569,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -515,7 +583,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
@@ -1238,14 +1306,10 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
     storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1299,13 +1363,9 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             // q = a_q / norm(a_q)
             const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
-            const compute_t q = a_q / norm_a_q;
             // k = a_k / norm(a_k)
             const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
             const compute_t k_ = a_k / norm_a_k;
-            a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
-            q_at[(iT * B + iB) * K + iK] = storage_t(q);
-            a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
             k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             dot_a_q_norm_total += a_q_unit * dot_a_q;
             dot_a_k_norm_total += a_k_unit * dot_a_k;
@@ -1321,15 +1381,10 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         dot_norm_a_k_at[iT * B + iB] = storage_t(dot_norm_a_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
-            // q = a_q / norm(a_q)
-            const compute_t dot_q = dot_a_q / norm_a_q - a_q * dot_norm_a_q / square(norm_a_q);
             // k = a_k / norm(a_k)
             const compute_t dot_k = dot_a_k / norm_a_k - a_k * dot_norm_a_k / square(norm_a_k);
-            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
             dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
         }
     }
@@ -1389,8 +1444,6 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1433,8 +1486,6 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
             const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-            dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
         }
@@ -1481,39 +1532,115 @@ extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const*
     }
 }
 
+inline_point void hvp_backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v;
+        hvp_backward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
 extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_w_beta_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_a_q2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_a_k2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_q_unit2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_k_unit2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_beta2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[25]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t dot_norm_a_q = compute_t(dot_norm_a_q_at[iT * B + iB]);
+        const compute_t dot_w_beta_x = compute_t(dot_w_beta_x_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
         const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        const compute_t dot_norm_a_q = compute_t(dot_norm_a_q_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
+        const compute_t dot_norm_a_k = compute_t(dot_norm_a_k_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
+        dot_beta2_at[iT * B + iB] = storage_t(dot_beta);
         double d_dot_norm_a_q_dot_q_total = 0;
         double d_norm_a_q_q_total = 0;
         double d_norm_a_q_dot_q_total = 0;
         #pragma omp simd reduction(+:d_dot_norm_a_q_dot_q_total, d_norm_a_q_q_total, d_norm_a_q_dot_q_total)
         for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t s1 = sigmoid(W_q_x);
+            const compute_t a_q = W_q_x * s1;
+            const compute_t dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
+            // through a_k = silu(W_k @ x)
+            const compute_t s2 = sigmoid(W_k_x);
+            const compute_t a_k = W_k_x * s2;
+            const compute_t dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
             // through q = a_q / norm(a_q)
-            const compute_t d_dot_q_by_norm_a_q = d_dot_q * (2 * a_q * dot_norm_a_q / pow(norm_a_q, compute_t(3)) -
-                dot_a_q / square(norm_a_q));
+            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t s3 = 1 / norm_a_q;
+            const compute_t q = a_q * s3;
+            const compute_t s4 = 1 / square(norm_a_q);
+            const compute_t s5 = dot_norm_a_q * a_q;
+            const compute_t dot_q = dot_a_q * s3 - s4 * s5;
+            // through k = a_k / norm(a_k)
+            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t s6 = 1 / norm_a_k;
+            const compute_t k_ = a_k * s6;
+            const compute_t dot_k = dot_a_k * s6 - dot_norm_a_k * a_k / square(norm_a_k);
+            // through q = a_q / norm(a_q)
+            const compute_t d_dot_q_by_norm_a_q = (2 * s5 / pow(norm_a_q, compute_t(3)) - dot_a_q * s4) * d_dot_q;
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            a_q_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+            a_k_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
             d_dot_norm_a_q_dot_q_total += d_dot_q * a_q;
             d_norm_a_q_q_total += d_q * a_q;
             d_norm_a_q_dot_q_total += d_dot_q_by_norm_a_q;
@@ -1527,16 +1654,16 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         double d_norm_a_q_a_q_unit_total = 0;
         #pragma omp simd reduction(+:d_norm_a_q_a_q_unit_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q_unit = compute_t(a_q_unit2_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
             // through a_q = silu(W_q @ x)
             const compute_t d_dot_a_q = d_dot_q / norm_a_q + a_q_unit * d_dot_norm_a_q;
-            const compute_t d_dot_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_dot_a_q;
+            const compute_t d_dot_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_dot_a_q;
             d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
             d_dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_q);
             d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
@@ -1545,29 +1672,65 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t d_norm_a_q_a_q_unit = compute_t(d_norm_a_q_a_q_unit_total);
 
         // through q = a_q / norm(a_q)
-        const compute_t s4 = compute_t((norm_a_q) > (0));
-        const compute_t s5 = choose(s4, norm_a_q, 1);
+        const compute_t s10 = compute_t((norm_a_q) > (0));
+        const compute_t s11 = choose(s10, norm_a_q, 1);
         const compute_t d_norm_a_q = d_norm_a_q_dot_q - d_norm_a_q_q / square(norm_a_q) - d_norm_a_q_a_q_unit *
-            choose(s4, 1, 0) / square(s5);
-        const compute_t d_norm_a_q_share = d_norm_a_q / s5;
+            choose(s10, 1, 0) / square(s11);
+        const compute_t d_norm_a_q_share = d_norm_a_q / s11;
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             // through a_q = silu(W_q @ x)
-            const compute_t s1 = sigmoid(W_q_x);
-            const compute_t s2 = dot_W_q_x * s1;
-            const compute_t d_a_q = a_q * d_norm_a_q_share - d_dot_q * dot_norm_a_q / square(norm_a_q) + d_q /
-                norm_a_q + d_a_q_unit / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) - d_dot_a_q * s2;
-            const compute_t s3 = W_q_x - a_q + 1;
-            const compute_t d_W_q_x = d_dot_a_q * ((1 - s1) * s2 * s3 + s2) + d_a_q * s1 * s3;
+            const compute_t s7 = sigmoid(W_q_x);
+            const compute_t s8 = dot_W_q_x * s7;
+            const compute_t d_a_q = d_q / norm_a_q - dot_norm_a_q * d_dot_q / square(norm_a_q) + d_a_q_unit /
+                choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) + a_q * d_norm_a_q_share - d_dot_a_q * s8;
+            const compute_t s9 = W_q_x - a_q + 1;
+            const compute_t d_W_q_x = d_dot_a_q * ((1 - s7) * s8 * s9 + s8) + d_a_q * s7 * s9;
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
+    compute_t& S_arg0_k, compute_t& dot_S_arg0_k)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k = S_arg0 * k_;
+    dot_S_arg0_k = S_arg0 * dot_k + k_ * dot_S_arg0;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_arg0_k2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_arg0_k, dot_S_arg0_k;
+        hvp_backward_before2_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k2_at[(iT * B + iB) * K + iK]),
+            S_arg0_k, dot_S_arg0_k);
+        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
     }
 }
 
@@ -1580,9 +1743,9 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_beta2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
@@ -1596,7 +1759,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     {
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
         const compute_t beta = compute_t(beta_at[t * B + iB]);
-        const compute_t dot_beta = compute_t(dot_beta_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta2_at[t * B + iB]);
         double d_dot_S_arg0_total = 0;
         double d_S_arg0_S_arg0_k_total = 0;
         double d_S_arg0_dot_S_arg0_k_total = 0;
@@ -1607,8 +1770,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
             const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_dot_S = d_dot_S_next + dy * q;
             const compute_t d_S = dy * dot_q + d_S_next;
@@ -1636,8 +1799,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_dot_S = compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + dot_k * d_dot_S_k + d_S;
@@ -1653,7 +1816,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1663,7 +1826,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         d_dot_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1673,7 +1836,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1683,7 +1846,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_S_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1693,7 +1856,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_arg0_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_dot_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1703,7 +1866,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_dot_S_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1849,7 +2012,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1862,7 +2025,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
         d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
         d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
@@ -1883,11 +2046,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_k_dot_S_k_S_prev_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_a_k2_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ a_k_unit2_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[18]);
@@ -1926,8 +2089,8 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_k_dot_S_k_S_prev = compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_dot_S_arg0_k = compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
             const compute_t d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
@@ -1948,11 +2111,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         double d_norm_a_k_a_k_unit_total = 0;
         #pragma omp simd reduction(+:d_norm_a_k_a_k_unit_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k_unit = compute_t(a_k_unit2_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
             // through a_k = silu(W_k @ x)
@@ -1976,7 +2139,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);

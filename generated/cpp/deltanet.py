@@ -72,18 +72,12 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     S_rows: np.ndarray  # (T + 1, B, H, K)
-    a_q: np.ndarray  # (T, B, K)
-    norm_a_q: np.ndarray  # (T, B)
     W_qkv_x: np.ndarray  # (T, B, 2 * K + H)
-    q: np.ndarray  # (T, B, K)
-    beta: np.ndarray  # (T, B)
-    k: np.ndarray  # (T, B, K)
-    S_arg0_k: np.ndarray  # (T, B, H, K)
-    S_arg0: np.ndarray  # (T, B, H)
-    x: np.ndarray  # (T, B, I)
-    v: np.ndarray  # (T, B, H)
-    a_k: np.ndarray  # (T, B, K)
+    norm_a_q: np.ndarray  # (T, B)
     norm_a_k: np.ndarray  # (T, B)
+    S_arg0: np.ndarray  # (T, B, H)
+    beta: np.ndarray  # (T, B)
+    x: np.ndarray  # (T, B, I)
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -121,16 +115,15 @@ def forward(params, x, state=None):
     S_rows = np.empty((T + 1, B, H, K), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
     W_qkv_x = np.empty((T, B, 2 * K + H), dtype)
-    a_q = np.empty((T, B, K), dtype)
-    a_k = np.empty((T, B, K), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
     norm_a_q = np.empty((T, B), dtype)
-    q = np.empty((T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
     norm_a_k = np.empty((T, B), dtype)
-    k = np.empty((T, B, K), dtype)
-    v = np.empty((T, B, H), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
     beta = np.empty((T, B), dtype)
     S_arg0 = np.empty((T, B, H), dtype)
-    S_arg0_k = np.empty((T, B, H, K), dtype)
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     forward_before = kernel(
@@ -143,7 +136,7 @@ def forward(params, x, state=None):
         "forward_before_rows2", w_beta, x, beta,
     )
     forward_step_rows = kernel(
-        "forward_step_rows", S_rows, k, v, beta, S_arg0, S_arg0_k,
+        "forward_step_rows", S_rows, k, v, beta, S_arg0,
     )
     forward_after_sum = kernel(
         "forward_after_sum", S_rows, q, y,
@@ -163,8 +156,7 @@ def forward(params, x, state=None):
     # y = S @ q
     forward_after_sum()
 
-    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_qkv_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
-                norm_a_k)
+    tape = Tape(size, dtype, S_rows, W_qkv_x, norm_a_q, norm_a_k, S_arg0, beta, x)
     last = {"S": S_rows[T].copy()}
     return y, last, tape
 
@@ -181,18 +173,12 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_rows = tape.S_rows
-    a_q = tape.a_q
-    norm_a_q = tape.norm_a_q
     W_qkv_x = tape.W_qkv_x
-    q = tape.q
-    beta = tape.beta
-    k = tape.k
-    S_arg0_k = tape.S_arg0_k
-    S_arg0 = tape.S_arg0
-    x = tape.x
-    v = tape.v
-    a_k = tape.a_k
+    norm_a_q = tape.norm_a_q
     norm_a_k = tape.norm_a_k
+    S_arg0 = tape.S_arg0
+    beta = tape.beta
+    x = tape.x
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -202,6 +188,12 @@ def backward(params, tape, dy, dstate=None):
     w_beta = np.ascontiguousarray(params["w_beta"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
+    a_q2 = scratch("a_q2", (T, B, K), dtype)
+    a_k2 = scratch("a_k2", (T, B, K), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
+    v2 = scratch("v2", (T, B, H), dtype)
+    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -224,14 +216,20 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
     )
+    backward_before = kernel(
+        "backward_before", W_qkv_x, v2,
+    )
     backward_before_rows = kernel(
-        "backward_before_rows", d_q, a_q, norm_a_q, W_qkv_x, d_W_q_x,
+        "backward_before_rows", W_qkv_x, norm_a_q, norm_a_k, d_q, a_q2, a_k2, q2, k2, d_W_q_x,
+    )
+    backward_before2 = kernel(
+        "backward_before2", S_arg0, k2, S_arg0_k2,
     )
     backward_step_rows = kernel(
-        "backward_step_rows", d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        "backward_step_rows", d_S_prev_rows, dy, q2, beta, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, S_arg0_k, d_beta,
+        "backward_after_sum", d_S, S_arg0_k2, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S_k, S_rows, d_k_S_k,
@@ -240,11 +238,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     backward_after = kernel(
-        "backward_after", d_S_arg0, W_qkv_x, v, d_W_kv_x,
+        "backward_after", d_S_arg0, W_qkv_x, v2, d_W_kv_x,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x, d_w_beta_x, d_k,
-        d_W_kv_x,
+        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k, W_qkv_x, d_w_beta_x,
+        d_k, d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", d_w_beta_x, x, d_w_beta,
@@ -257,9 +255,11 @@ def backward(params, tape, dy, dstate=None):
     W_kv[K:K + H] = W_v
     # through y = S @ q
     backward_before_sum()
+    backward_before()
     backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+    backward_before2()
 
     for t in reversed(range(T)):
         backward_step_rows(t)
@@ -542,12 +542,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     a_k = scratch("a_k", (T, B, K), dtype)
     dot_a_k = scratch("dot_a_k", (T, B, K), dtype)
     norm_a_q = scratch("norm_a_q", (T, B), dtype)
-    a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
     dot_norm_a_q = scratch("dot_norm_a_q", (T, B), dtype)
-    q = scratch("q", (T, B, K), dtype)
-    dot_q = scratch("dot_q", (T, B, K), dtype)
     norm_a_k = scratch("norm_a_k", (T, B), dtype)
-    a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
     dot_norm_a_k = scratch("dot_norm_a_k", (T, B), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_k = scratch("dot_k", (T, B, K), dtype)
@@ -559,8 +555,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_beta = scratch("dot_beta", (T, B), dtype)
     S_arg0 = scratch("S_arg0", (T, B, H), dtype)
     dot_S_arg0 = scratch("dot_S_arg0", (T, B, H), dtype)
-    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
-    dot_S_arg0_k = scratch("dot_S_arg0_k", (T, B, H, K), dtype)
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     hvp_forward_before = kernel(
@@ -568,14 +562,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x,
-        a_k, dot_a_k, norm_a_q, norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q, dot_norm_a_k, dot_q, dot_k,
+        a_k, dot_a_k, norm_a_q, norm_a_k, k, dot_norm_a_q, dot_norm_a_k, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", w_beta, x, dot_w_beta, dot_x, dot_w_beta_x, beta, dot_beta,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0,
-        S_arg0_k, dot_S_arg0_k,
     )
 
     W_qkv[..., :K] = W_q.T
@@ -597,6 +590,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     parts = scratch("parts", (2 * K + 2 * H, I), dtype)
+    a_q2 = scratch("a_q2", (T, B, K), dtype)
+    dot_a_q2 = scratch("dot_a_q2", (T, B, K), dtype)
+    a_k2 = scratch("a_k2", (T, B, K), dtype)
+    dot_a_k2 = scratch("dot_a_k2", (T, B, K), dtype)
+    a_q_unit2 = scratch("a_q_unit2", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    dot_q = scratch("dot_q", (T, B, K), dtype)
+    a_k_unit2 = scratch("a_k_unit2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
+    dot_k2 = scratch("dot_k2", (T, B, K), dtype)
+    v2 = scratch("v2", (T, B, H), dtype)
+    dot_beta2 = scratch("dot_beta2", (T, B), dtype)
+    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
+    dot_S_arg0_k2 = scratch("dot_S_arg0_k2", (T, B, H, K), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
@@ -651,22 +658,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum2 = kernel(
         "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", W_qkv_x, v2,
+    )
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_qkv_x,
-        dot_W_q_x, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        "hvp_backward_before_rows", W_qkv_x, dot_W_q_x, dot_W_k_x, norm_a_q, dot_norm_a_q, norm_a_k,
+        dot_norm_a_k, d_dot_q, d_q, dot_w_beta_x, beta, a_q2, dot_a_q2, a_k2, dot_a_k2, a_q_unit2, q, dot_q,
+        a_k_unit2, k2, dot_k2, dot_beta2, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", S_arg0, k2, dot_S_arg0, dot_k2, S_arg0_k2, dot_S_arg0_k2,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, k, dot_k,
-        d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
+        "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta2, k2,
+        dot_k2, d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, S_arg0_k, d_dot_beta,
+        "hvp_backward_after_sum", d_dot_S, S_arg0_k2, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, S_arg0_k, d_beta_S,
+        "hvp_backward_after_sum2", d_S, S_arg0_k2, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k2, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", d_dot_S_k, S_rows, d_dot_k_dot_S_k_k,
@@ -687,12 +701,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v, d_parts_x,
+        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v2, d_parts_x,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S,
         d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k,
-        d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, a_k_unit, W_qkv_x, dot_W_k_x,
+        d_k_dot_S_arg0_k, dot_a_k2, dot_norm_a_k, a_k2, norm_a_k, a_k_unit2, W_qkv_x, dot_W_k_x,
         d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_parts_x,
     )
     hvp_backward_after_sum10 = kernel(
@@ -723,11 +737,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum()
     # through y = S @ q
     hvp_backward_before_sum2()
+    hvp_backward_before()
     hvp_backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)

@@ -814,14 +814,13 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -868,7 +867,6 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         const compute_t dot_g = dot_g_pre * g * (1 - g);
         dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * N + iN] = storage_t(g);
-        dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
         double a_squared_total = 0;
         #pragma omp simd reduction(+:a_squared_total)
         for (int64 iH = 0; iH < H; ++iH) {
@@ -879,7 +877,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             // a = h[t-1] + g * n
             const compute_t a = h_prev + n_ * g;
             const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
-            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
             dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
             // h = a / norm(a)
             a_squared_total += a * a;
@@ -892,7 +890,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         double dot_a_norm_total = 0;
         #pragma omp simd reduction(+:dot_a_norm_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
             // h = a / norm(a)
             const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
@@ -909,7 +907,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             // h = a / norm(a)
             const compute_t dot_h = dot_a / norm_a - a * dot_norm_a / square(norm_a);
             dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
@@ -917,11 +915,68 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     }
 }
 
+inline_point void hvp_backward_before_point(
+    const compute_t dot_g_pre, const compute_t g, compute_t& dot_g)
+{
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    dot_g = dot_g_pre * g * (1 - g);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[3];
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t dot_g;
+        hvp_backward_before_point(
+            compute_t(dot_g_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            dot_g);
+        dot_g2_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t h_prev, const compute_t g, const compute_t n_, compute_t& a)
+{
+    // through a = h[t-1] + g * n
+    a = h_prev + g * n_;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t a;
+        hvp_backward_before2_point(
+            compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(n_at[((iT * B + iB) * N + iN) * H + iH]),
+            a);
+        a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+    }
+}
+
 extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[4]);
@@ -931,7 +986,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[14]);
@@ -955,7 +1010,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
                 iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_dot_h = dy + d_dot_h_next;
@@ -982,7 +1037,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
             const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_a_unit = dot_a * d_dot_norm_a;
@@ -1004,7 +1059,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         d_dot_g_at[iB * N + iN] = storage_t(d_dot_g);
         d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
 
-        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
+        const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t s1 = compute_t((norm_a) > (0));
         const compute_t s2 = choose(s1, norm_a, 1);
@@ -1014,7 +1069,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         double d_g_a_total = 0;
         #pragma omp simd reduction(+:d_g_a_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);

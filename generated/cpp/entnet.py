@@ -483,12 +483,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, N), dtype)
     g = scratch("g", (T, B, N), dtype)
-    dot_g = scratch("dot_g", (T, B, N), dtype)
     h_dot_h_U_T_U_T = scratch("h_dot_h_U_T_U_T", (B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
     n = scratch("n", (T, B, N, H), dtype)
     dot_n = scratch("dot_n", (T, B, N, H), dtype)
-    a = scratch("a", (T, B, N, H), dtype)
+    a = scratch("a", (B, N, H), dtype)
     dot_a = scratch("dot_a", (T, B, N, H), dtype)
     norm_a = scratch("norm_a", (T, B, N), dtype)
     a_unit = scratch("a_unit", (T, B, N, H), dtype)
@@ -506,7 +505,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev,
-        h_dot_h_U_T_U_T, w_V_T, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a, a_unit,
+        h_dot_h_U_T_U_T, w_V_T, dot_w_V_T, dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit,
         dot_norm_a,
     )
 
@@ -544,6 +543,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, N, H), dtype)
     dot_U_T22 = scratch("dot_U_T22", (H, 2 * H), dtype)
     U_T_T2 = scratch("U_T_T2", (H, H), dtype)
+    dot_g2 = scratch("dot_g2", (T, B, N), dtype)
+    a2 = scratch("a2", (T, B, N, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, N, H), dtype)
     d_a_unit = scratch("d_a_unit", (B, N, H), dtype)
     d_dot_a = scratch("d_dot_a", (B, N, H), dtype)
@@ -584,9 +585,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_g_pre, g, dot_g2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", h_rows, g, n, a2,
+    )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_h_prev_rows, a, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a,
-        a_unit, g, n, dot_n, dot_g, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a,
+        "hvp_backward_step_rows", d_h_prev_rows, a2, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a,
+        a_unit, g, n, dot_n, dot_g2, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a,
         d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
@@ -629,6 +636,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_T22[..., :H] = dot_U_T.T
     dot_U_T22[..., H:2 * H] = U_T.T
     U_T_T2[...] = U_T.T
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)

@@ -219,7 +219,7 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
             const compute_t h_again = h;
             h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            h_again_at[iB * H + iH] = storage_t(h_again);
         }
     }
 }
@@ -247,7 +247,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
         compute_t A;
         forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
             compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
             compute_t(0.5),
@@ -256,11 +256,36 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     }
 }
 
+inline_point void backward_before_point(
+    const compute_t h, compute_t& h_again)
+{
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_again;
+        backward_before_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h_again);
+        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+    }
+}
+
 extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -271,7 +296,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:d_h_h_h_again_total)
         for (int64 iH2 = 0; iH2 < H; ++iH2) {
             const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
             d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
@@ -1115,14 +1140,12 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double sum_h_arg2_total = 0;
@@ -1163,9 +1186,7 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
 
         // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-        const compute_t dot_h_arg_std = h_arg_std;
         h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
-        dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
         double dot_h_arg_dot_total = 0;
         #pragma omp simd reduction(+:dot_h_arg_dot_total)
         for (int64 iH = 0; iH < H; ++iH) {
@@ -1181,7 +1202,7 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
             const compute_t h_again = h;
             h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            h_again_at[iB * H + iH] = storage_t(h_again);
             dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
         }
         const compute_t dot_h_arg_dot = compute_t(dot_h_arg_dot_total);
@@ -1199,14 +1220,13 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
             const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
-                dot_h_arg_std;
+                h_arg_std;
             const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
             const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
             // A = lam * A[t-1] + eta * outer(h, h)
             const compute_t dot_h_again = dot_h;
-            dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-            dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
+            dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
         }
     }
 }
@@ -1240,9 +1260,9 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         compute_t A, dot_A;
         hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(h_again_at[iB * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + iH2]),
             compute_t(0.95),
             compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
             compute_t(0.5),
@@ -1257,28 +1277,46 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h_layer_norm2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
+        const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[iT * B + iB]);
+        const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[iT * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[iT * B + iB]);
         double sum_h_arg_total = 0;
         #pragma omp simd reduction(+:sum_h_arg_total)
         for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(iT * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
             const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                h_arg_std;
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            dot_h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
             sum_h_arg_total += h_arg;
         }
         const compute_t sum_h_arg = compute_t(sum_h_arg_total);
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-            const compute_t h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
+            const compute_t h_arg_standard = h_arg_centred / (h_arg_std * H_);
             h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
         }
     }
@@ -1289,8 +1327,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_A_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_dot_h_h_again_at = static_cast<storage_t*>(at[6]);
@@ -1308,8 +1346,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
                 iH2]);
             const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_h_again = compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_dot_h_h_again = d_dot_A_next * eta;
             const compute_t d_h_h_again = eta * d_A_next;
@@ -1317,7 +1355,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
             d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
             d_h_h_h_again_total += d_h_h_again * h_again;
-            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h_again;
+            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h;
         }
         const compute_t d_dot_h_dot_h_h_again = compute_t(d_dot_h_dot_h_h_again_total);
         const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
@@ -1403,21 +1441,20 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[t * B + iB]);
         const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[t * B + iB]);
-        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[t * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         double d_dot_h_arg_std_total = 0;
         double d_dot_h_arg_share_dot_h_layer_norm_total = 0;
         double d_dot_h_arg_mean_dot_h_layer_norm_total = 0;
@@ -1447,7 +1484,7 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
             const compute_t d_h_pre = d_h * s1;
             const compute_t d_dot_h_layer_norm = gamma * d_dot_h_pre;
             const compute_t d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm *
-                dot_h_arg_share) * d_dot_h_layer_norm / square(dot_h_arg_std);
+                dot_h_arg_share) * d_dot_h_layer_norm / square(h_arg_std);
             d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
             d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
             d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
@@ -1461,7 +1498,7 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
 
         const compute_t H_ = compute_t(H);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        const compute_t s3 = 1 / dot_h_arg_std;
+        const compute_t s3 = 1 / h_arg_std;
         const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s3;
         const compute_t d_dot_h_arg_dot = d_dot_h_arg_share / H_;
         const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s3;
@@ -1478,7 +1515,7 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
             const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
             const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            const compute_t s2 = d_dot_h_layer_norm / dot_h_arg_std;
+            const compute_t s2 = d_dot_h_layer_norm / h_arg_std;
             const compute_t d_h_layer_norm = gamma * d_h_pre + dot_h_arg * d_dot_h_arg_dot - dot_h_arg_share * s2 +
                 dot_gamma * d_dot_h_pre;
             const compute_t d_dot_h_arg = h_layer_norm * d_dot_h_arg_dot + d_sum_dot_h_arg + s2;
@@ -1490,7 +1527,6 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         const compute_t sum_d_h_layer_norm = compute_t(sum_d_h_layer_norm_total);
         const compute_t d_h_layer_norm_dot = compute_t(d_h_layer_norm_dot_total);
 
-        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
         const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
@@ -1667,7 +1703,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_layer_norm2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1676,7 +1712,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_h_layer_norm_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_layer_norm2_at[(iT * B + iB) * H + iH]);
         d_gamma_dot_h_pre_at[iH] = storage_t(total);
     }
 }

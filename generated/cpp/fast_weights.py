@@ -69,7 +69,6 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    h_again: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
     h_layer_norm: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
@@ -122,7 +121,7 @@ def forward(params, x, state=None):
     h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
     h_arg_std = np.empty((T, B), dtype)
     h_layer_norm = np.empty((T, B, H), dtype)
-    h_again = np.empty((T, B, H), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
     forward_step = kernel(
@@ -152,7 +151,7 @@ def forward(params, x, state=None):
         forward_step_rows(t)
         forward_step2(t)
 
-    tape = Tape(size, dtype, h_again, h_rows, h_layer_norm, h_arg_std, A_rows, s, x)
+    tape = Tape(size, dtype, h_rows, h_layer_norm, h_arg_std, A_rows, s, x)
     last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -168,7 +167,6 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
-    h_again = tape.h_again
     h_rows = tape.h_rows
     h_layer_norm = tape.h_layer_norm
     h_arg_std = tape.h_arg_std
@@ -183,6 +181,7 @@ def backward(params, tape, dy, dstate=None):
     gamma = np.ascontiguousarray(params["gamma"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
+    h_again2 = scratch("h_again2", (T, B, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
     d_h_again = scratch("d_h_again", (B, H), dtype)
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
@@ -198,8 +197,11 @@ def backward(params, tape, dy, dstate=None):
     d_beta = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_A_prev_rows[T % 2] = dstate["A"]
+    backward_before = kernel(
+        "backward_before", h_rows, h_again2,
+    )
     backward_step_rows = kernel(
-        "backward_step_rows", d_A_prev_rows, h_again, d_h_h_again, d_h_h_h_again,
+        "backward_step_rows", d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", d_h_h_again, h_rows, d_h_again,
@@ -220,6 +222,8 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum = kernel(
         "backward_after_sum", d_h_pre, h_layer_norm, d_gamma,
     )
+
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step_rows(t)
@@ -510,10 +514,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_layer_norm = scratch("h_layer_norm", (T, B, H), dtype)
     dot_h_arg_mean = scratch("dot_h_arg_mean", (T, B), dtype)
     dot_h_arg_share = scratch("dot_h_arg_share", (T, B), dtype)
-    dot_h_arg_std = scratch("dot_h_arg_std", (T, B), dtype)
-    dot_h_layer_norm = scratch("dot_h_layer_norm", (T, B, H), dtype)
-    h_again = scratch("h_again", (T, B, H), dtype)
-    dot_h_again = scratch("dot_h_again", (T, B, H), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
+    dot_h_again = scratch("dot_h_again", (B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
     dot_h_rows[0] = dot_state["h"]
@@ -529,8 +531,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma,
-        dot_beta, h_arg, dot_h_arg, h_arg_centred2, h_arg_std, dot_h_arg_mean, dot_h_arg_std, h_layer_norm,
-        h_rows, h_again, dot_h_arg_share, dot_h_layer_norm, dot_h_rows, dot_h_again,
+        dot_beta, h_arg, dot_h_arg, h_arg_centred2, h_arg_std, dot_h_arg_mean, h_layer_norm, h_rows,
+        h_again, dot_h_arg_share, dot_h_rows, dot_h_again,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
@@ -561,6 +563,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_A_prev_rows = scratch("d_dot_A_prev_rows", (2, B, H, H), dtype)
     dot_C22 = scratch("dot_C22", (2 * H, I), dtype)
     dot_W22 = scratch("dot_W22", (2 * H, H), dtype)
+    dot_h_layer_norm2 = scratch("dot_h_layer_norm2", (T, B, H), dtype)
+    h_again2 = scratch("h_again2", (T, B, H), dtype)
     h_arg_standard = scratch("h_arg_standard", (T, B, H), dtype)
     d_dot_h_h_again = scratch("d_dot_h_h_again", (B, H, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
@@ -596,10 +600,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_A_prev_rows[T % 2] = dstate["A"]
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", h_arg, dot_h_arg_std, h_arg_standard,
+        "hvp_backward_before_rows", h_arg, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share,
+        h_arg_std, h_rows, dot_h_layer_norm2, h_again2, h_arg_standard,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_A_prev_rows, d_A_prev_rows, h_again, dot_h_again, d_dot_h_h_again,
+        "hvp_backward_step_rows", d_dot_A_prev_rows, d_A_prev_rows, h_again2, dot_h_rows, d_dot_h_h_again,
         d_h_h_again, d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
@@ -614,9 +619,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step_rows2 = kernel(
         "hvp_backward_step_rows2", d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows,
         d_dot_h_again, d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows,
-        gamma, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma,
-        h_arg_std, h_arg_standard, d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg,
-        d_h_arg,
+        gamma, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma,
+        h_arg_standard, d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg, d_h_arg,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", d_dot_h_arg, A_rows, d_dot_s,
@@ -637,7 +641,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum", d_h_pre, h_layer_norm, d_gamma_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
+        "hvp_backward_after_sum2", d_dot_h_pre, dot_h_layer_norm2, d_gamma_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_W_h, d_W_dot_W_h_h_prev, d_W,

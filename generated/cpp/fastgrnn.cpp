@@ -721,8 +721,8 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_W_x, const compute_t b_z, const compute_t dot_b_z, const compute_t b_h,
     const compute_t dot_b_h, const compute_t sigmoid_zeta, const compute_t sigmoid_nu,
     const compute_t h_prev, const compute_t dot_sigmoid_zeta, const compute_t dot_sigmoid_nu,
-    const compute_t dot_h_prev, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& dot_n_pre,
-    compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_h_prev, compute_t& dot_z_pre, compute_t& z, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // a = W @ x + U @ h[t-1]
     const compute_t dot_U_h = dot_U_h_U + dot_U_h_h_prev;
@@ -733,7 +733,7 @@ inline_point void hvp_forward_step_point(
     dot_z_pre = dot_b_z + dot_a;
     z = sigmoid(z_pre);
     const compute_t s1 = 1 - z;
-    dot_z = dot_z_pre * z * s1;
+    const compute_t dot_z = dot_z_pre * z * s1;
     // n = tanh(a + b_h)
     const compute_t n_pre = b_h + a;
     dot_n_pre = dot_b_h + dot_a;
@@ -765,15 +765,14 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
             compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
@@ -790,15 +789,41 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_sigmoid_zeta_at[0]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, compute_t& dot_z)
+{
+    // through z = sigmoid(a + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_z);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -845,7 +870,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_sigmoid_zeta_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_sigmoid_nu_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[12]);
@@ -870,7 +895,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_sigmoid_zeta_at[0]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
@@ -901,7 +926,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -914,7 +939,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -999,7 +1024,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_by_sigmoid_zeta_at = static_cast<storage_t*>(at[7]);
@@ -1015,7 +1040,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta);
         d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_sigmoid_zeta);

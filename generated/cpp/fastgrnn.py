@@ -447,7 +447,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -463,7 +462,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h,
         dot_b_h, sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre,
-        z, dot_z, dot_n_pre, n, dot_n,
+        z, dot_n_pre, n, dot_n,
     )
 
     dot_W2[..., :H] = W.T
@@ -487,6 +486,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
     dot_U22 = scratch("dot_U22", (2 * H, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
@@ -515,13 +515,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_nu = np.empty((), dtype)
     d_h_prev_rows[T] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, dot_z2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n,
-        d_h_prev_rows, dot_sigmoid_zeta, dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
+        d_h_prev_rows, dot_sigmoid_zeta, dot_z2, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
         d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z,
+        "hvp_backward_step2", d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z2,
         d_dot_h_prev_dot_U_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -534,7 +537,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum3", d_dot_h, dot_n, d_sigmoid_nu_dot_h,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_h, z, n, d_h_prev_rows, dot_z, dot_n, d_dot_h_by_dot_sigmoid_zeta,
+        "hvp_backward_after", d_dot_h, z, n, d_h_prev_rows, dot_z2, dot_n, d_dot_h_by_dot_sigmoid_zeta,
         d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta,
     )
     hvp_backward_after_sum4 = kernel(
@@ -561,6 +564,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W22[H:2 * H] = dot_W
     dot_U22[:H] = U
     dot_U22[H:2 * H] = dot_U
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

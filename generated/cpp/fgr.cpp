@@ -125,7 +125,7 @@ inline_point void forward_step_point(
     const compute_t R_ff_f, const compute_t R_of_o, const compute_t W_o_x, const compute_t R_o_y,
     const compute_t p_o, const compute_t b_o, const compute_t R_io_i, const compute_t R_fo_f,
     const compute_t R_oo_o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& o,
-    compute_t& tanh_c, compute_t& y)
+    compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -142,7 +142,7 @@ inline_point void forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -166,13 +166,12 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[17]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t z, i, f, c, o, tanh_c, y;
+        compute_t z, i, f, c, o, y;
         forward_step_point(
             compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
@@ -199,14 +198,38 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(R_ii_if_io_i_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(R_oi_of_oo_o_at[iB * (3 * H) + 2 * H + iH]),
-            z, i, f, c, o, tanh_c, y);
+            z, i, f, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
         f_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -244,7 +267,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_f_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -266,7 +289,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -854,17 +877,17 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_R_fo_f_f_prev, const compute_t dot_R_oo_o_R_oo, const compute_t dot_R_oo_o_o_prev,
     const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
     const compute_t R_io_i, const compute_t R_fo_f, const compute_t R_oo_o, const compute_t dot_W_o_x,
-    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z,
+    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z,
     compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
     compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o,
-    compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+    compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t dot_R_ii_i = dot_R_ii_i_R_ii + dot_R_ii_i_i_prev;
@@ -898,8 +921,8 @@ inline_point void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
-    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
 }
@@ -938,26 +961,22 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[38]);
-    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[39]);
-    storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[40]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[41]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[42]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[43]);
-    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[38]);
+    storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[39]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[40]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[41]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
@@ -1022,11 +1041,9 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
         dot_i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_i);
@@ -1038,10 +1055,47 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
         dot_o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t c, const compute_t dot_c,
+    compute_t& dot_z, compute_t& tanh_c, compute_t& dot_tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z, tanh_c, dot_tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_z, tanh_c, dot_tanh_c);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -1107,13 +1161,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_o_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[13]);
@@ -1128,7 +1182,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_i_prev_rows_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
     const storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[28]);
@@ -1148,13 +1202,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1170,7 +1224,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),

@@ -117,9 +117,8 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    o_rows: np.ndarray  # (T + 1, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
+    o_rows: np.ndarray  # (T + 1, B, H)
     f_rows: np.ndarray  # (T + 1, B, H)
     z: np.ndarray  # (T, B, H)
     i_rows: np.ndarray  # (T + 1, B, H)
@@ -215,7 +214,6 @@ def forward(params, x, state=None):
     R_ii_if_io_i = scratch("R_ii_if_io_i", (B, 3 * H), dtype)
     R_fi_ff_fo_f = scratch("R_fi_ff_fo_f", (B, 3 * H), dtype)
     R_oi_of_oo_o = scratch("R_oi_of_oo_o", (B, 3 * H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     i_rows[0] = state["i"]
@@ -223,7 +221,7 @@ def forward(params, x, state=None):
     o_rows[0] = state["o"]
     forward_step = kernel(
         "forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, R_ii_if_io_i, R_fi_ff_fo_f, R_oi_of_oo_o,
-        p_f, b_f, p_o, b_o, z, i_rows, f_rows, o_rows, tanh_c, y_rows,
+        p_f, b_f, p_o, b_o, z, i_rows, f_rows, o_rows, y_rows,
     )
 
     W_zifo[..., :H] = W_z.T
@@ -252,7 +250,7 @@ def forward(params, x, state=None):
         product(o_rows[t], R_oi_of_oo, R_oi_of_oo_o)
         forward_step(t)
 
-    tape = Tape(size, dtype, o_rows, tanh_c, c_rows, f_rows, z, i_rows, x, y_rows)
+    tape = Tape(size, dtype, c_rows, o_rows, f_rows, z, i_rows, x, y_rows)
     last = {
         "y": y_rows[T].copy(),
         "c": c_rows[T].copy(),
@@ -274,9 +272,8 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
-    o_rows = tape.o_rows
-    tanh_c = tape.tanh_c
     c_rows = tape.c_rows
+    o_rows = tape.o_rows
     f_rows = tape.f_rows
     z = tape.z
     i_rows = tape.i_rows
@@ -315,6 +312,7 @@ def backward(params, tape, dy, dstate=None):
     R_ii_if_io2 = scratch("R_ii_if_io2", (3 * H, H), dtype)
     R_fi_ff_fo2 = scratch("R_fi_ff_fo2", (3 * H, H), dtype)
     R_oi_of_oo2 = scratch("R_oi_of_oo2", (3 * H, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zifo = np.empty((4 * H, I), dtype)
@@ -331,8 +329,11 @@ def backward(params, tape, dy, dstate=None):
     d_i_prev_rows[T % 2] = dstate["i"]
     d_f_prev_rows[T % 2] = dstate["f"]
     d_o_prev_rows[T % 2] = dstate["o"]
+    backward_before = kernel(
+        "backward_before", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
+        "backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o,
         d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
@@ -362,6 +363,7 @@ def backward(params, tape, dy, dstate=None):
     R_oi_of_oo2[:H] = R_oi
     R_oi_of_oo2[H:2 * H] = R_of
     R_oi_of_oo2[2 * H:3 * H] = R_oo
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -926,7 +928,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     parts6 = scratch("parts6", (B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = scratch("dot_R_ii_if_io_i_i_prev", (B, 3 * H), dtype)
     parts8 = scratch("parts8", (B, 6 * H), dtype)
@@ -936,8 +937,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
-    dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     i_rows[0] = state["i"]
@@ -955,8 +954,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6,
         dot_R_ii_if_io_i_i_prev, parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i,
         c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
-        b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre,
-        f_rows, dot_f_rows, dot_o_pre, o_rows, dot_o_rows, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows,
+        dot_f_rows, dot_o_pre, o_rows, dot_o_rows, y_rows, dot_y_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -1043,6 +1042,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_i_ii_fi_oi = scratch("R_i_ii_fi_oi", (H, 4 * H), dtype)
     R_f_if_ff_of = scratch("R_f_if_ff_of", (H, 4 * H), dtype)
     R_o_io_fo_oo = scratch("R_o_io_fo_oo", (H, 4 * H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    dot_tanh_c2 = scratch("dot_tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_parts_prev = scratch("d_dot_parts_prev", (B, 4 * H), dtype)
@@ -1123,11 +1125,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_i_prev_rows[T % 2] = dstate["i"]
     d_dot_f_prev_rows[T % 2] = dstate["f"]
     d_dot_o_prev_rows[T % 2] = dstate["o"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, c_rows, dot_c_rows, dot_z2, tanh_c2, dot_tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c, d_y_prev_rows, dot_o_rows,
-        d_dot_o_prev_rows, d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o_rows,
+        d_dot_o_prev_rows, d_o_prev_rows, dot_o_pre, dot_tanh_c2, d_dot_c_prev_rows, p_o, d_c_prev_rows,
         dot_p_o, d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z,
-        d_i_prev_rows, dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f,
+        d_i_prev_rows, dot_i_pre, i_rows, dot_z2, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f,
         dot_f_rows, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
@@ -1217,6 +1222,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_o_io_fo_oo[..., H:2 * H] = R_io
     R_o_io_fo_oo[..., 2 * H:3 * H] = R_fo
     R_o_io_fo_oo[..., 3 * H:4 * H] = R_oo
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -595,15 +595,15 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_W_r_v_W_r, const compute_t dot_W_r_v_v, const compute_t W_r_v, const compute_t b_r,
     const compute_t dot_b_r, const compute_t dot_W_z_v_W_z, const compute_t dot_W_z_v_v,
     const compute_t W_z_v, const compute_t b_z, const compute_t dot_b_z, const compute_t h_prev,
-    const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre,
-    compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
+    const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ v + b_r)
     const compute_t dot_W_r_v = dot_W_r_v_W_r + dot_W_r_v_v;
     const compute_t r_pre = W_r_v + b_r;
     dot_r_pre = dot_b_r + dot_W_r_v;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ v + b_z)
     const compute_t dot_W_z_v = dot_W_z_v_W_z + dot_W_z_v_v;
     const compute_t z_pre = W_z_v + b_z;
@@ -628,17 +628,16 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_r_h_x_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_r_h_x_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
             compute_t(parts2_at[iB * (4 * H) + H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
@@ -652,13 +651,12 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+            dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_at[iB * H + iH] = storage_t(dot_z);
         r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
         dot_r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(dot_r_h);
     }
@@ -709,7 +707,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
@@ -717,6 +715,42 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_z_pre, const compute_t z,
+    compute_t& dot_r, compute_t& dot_z)
+{
+    // through r = sigmoid(W_r @ v + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through z = sigmoid(W_z @ v + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_r, dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_r, dot_z);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -753,7 +787,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
@@ -773,7 +807,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
@@ -871,11 +905,11 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_r_h_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -888,11 +922,11 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_v_at[iB * (H + I) + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);

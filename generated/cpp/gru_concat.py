@@ -460,10 +460,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_rz_v_v = scratch("dot_W_rz_v_v", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (B, H), dtype)
     r_h_x = scratch("r_h_x", (T, B, H + I), dtype)
     dot_r_h_x = scratch("dot_r_h_x", (T, B, H + I), dtype)
     parts3 = scratch("parts3", (B, 2 * H), dtype)
@@ -475,7 +474,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_step = kernel(
         "hvp_forward_step", parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre,
-        r, dot_r, dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
+        r, dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", parts3, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
@@ -511,6 +510,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     dot_W_n22 = scratch("dot_W_n22", (2 * H, H + I), dtype)
     parts4 = scratch("parts4", (4 * H, H + I), dtype)
+    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
     d_dot_r_h_x = scratch("d_dot_r_h_x", (B, H + I), dtype)
@@ -535,8 +536,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_n = np.empty((H, H + I), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, h_rows,
         dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
@@ -546,7 +550,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step3", d_dot_v_dot_W_r_v_v, d_dot_v_dot_W_z_v_v, d_dot_v,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        "hvp_backward_step4", d_v, d_r_h_x, r, d_dot_r_h_x, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z2,
         d_dot_v, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
@@ -563,6 +567,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts4[H:2 * H] = dot_W_r
     parts4[2 * H:3 * H] = W_z
     parts4[3 * H:4 * H] = dot_W_z
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

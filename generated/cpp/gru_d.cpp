@@ -245,7 +245,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        s_at[(t * B + iB) * H + iH] = storage_t(s);
+        s_at[iB * H + iH] = storage_t(s);
     }
 }
 
@@ -290,11 +290,11 @@ extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
             compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s_at[iB * H + iH]),
             r, z, r_s);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        r_s_at[iB * H + iH] = storage_t(r_s);
     }
 }
 
@@ -331,10 +331,68 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
             compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s_at[iB * H + iH]),
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t gamma_x_relu, compute_t& gamma_x)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    gamma_x = exp(-gamma_x_relu);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x;
+        backward_before_point(
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            gamma_x);
+        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+    }
+}
+
+inline_point void backward_before2_point(
+    const compute_t gamma_h, const compute_t h_prev, const compute_t r, compute_t& s, compute_t& r_s)
+{
+    // through s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = r * s;
+}
+
+extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ r_s2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t s, r_s;
+        backward_before2_point(
+            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            s, r_s);
+        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
+        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -359,7 +417,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -372,7 +430,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -392,7 +450,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -402,7 +460,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
@@ -460,7 +518,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -470,7 +528,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
         backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -538,7 +596,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_m_V_rzn_m_at = static_cast<storage_t*>(at[7]);
@@ -561,7 +619,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
@@ -1564,11 +1622,10 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1586,8 +1643,8 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
-        s_at[(t * B + iB) * H + iH] = storage_t(s);
-        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
+        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
         dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
         dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
         dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
@@ -1595,24 +1652,22 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
 }
 
 inline_point void hvp_forward_step3_point(
-    const compute_t dot_U_r_s_U_r, const compute_t dot_U_r_s_s, const compute_t W_r_x_hat,
-    const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r, const compute_t dot_W_r_x_hat,
-    const compute_t dot_V_r_m, const compute_t dot_b_r, const compute_t dot_U_z_s_U_z,
-    const compute_t dot_U_z_s_s, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
-    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_V_z_m, const compute_t dot_b_z,
-    const compute_t s, const compute_t dot_s, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r,
-    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
+    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
+    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t dot_U_r_s = dot_U_r_s_U_r + dot_U_r_s_s;
     const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
-    dot_r_pre = dot_W_r_x_hat + dot_V_r_m + dot_b_r + dot_U_r_s;
+    dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
     r = sigmoid(r_pre);
     dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t dot_U_z_s = dot_U_z_s_U_z + dot_U_z_s_s;
     const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
-    dot_z_pre = dot_W_z_x_hat + dot_V_z_m + dot_b_z + dot_U_z_s;
+    dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
@@ -1623,20 +1678,20 @@ inline_point void hvp_forward_step3_point(
 extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_rz_s_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
@@ -1651,26 +1706,24 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(parts7_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + iH]),
             compute_t(parts5_at[iB * (6 * H) + iH]),
-            compute_t(parts7_at[iB * (4 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts7_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + H + iH]),
             compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts7_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -1678,7 +1731,7 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        r_s_at[iB * H + iH] = storage_t(r_s);
         dot_r_s_at[(t * B + iB) * H + iH] = storage_t(dot_r_s);
     }
 }
@@ -1705,7 +1758,7 @@ inline_point void hvp_forward_step4_point(
 extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_n_r_s_r_s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
@@ -1714,39 +1767,118 @@ extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(parts8_at[iB * (2 * H) + H + iH]),
+            compute_t(parts6_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
             compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (2 * H) + iH]),
+            compute_t(parts6_at[iB * (2 * H) + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t gamma_x_relu, const compute_t dot_gamma_x_relu, compute_t& gamma_x,
+    compute_t& dot_gamma_x)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    gamma_x = exp(-gamma_x_relu);
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_gamma_x_relu_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t gamma_x, dot_gamma_x;
+        hvp_backward_before_point(
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            gamma_x, dot_gamma_x);
+        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t gamma_h_relu, const compute_t dot_gamma_h_relu, const compute_t h_prev,
+    const compute_t dot_h_prev, const compute_t r, compute_t& gamma_h, compute_t& dot_gamma_h, compute_t& s,
+    compute_t& dot_s, compute_t& r_s)
+{
+    // through gamma_h = exp(-relu(W_d @ delta + b_d))
+    gamma_h = exp(-gamma_h_relu);
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h;
+    // through s = gamma_h * h[t-1]
+    s = h_prev * gamma_h;
+    dot_s = h_prev * dot_gamma_h + dot_h_prev * gamma_h;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = r * s;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_gamma_h2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ r_s2_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t gamma_h, dot_gamma_h, s, dot_s, r_s;
+        hvp_backward_before2_point(
+            compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            gamma_h, dot_gamma_h, s, dot_s, r_s);
+        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        s_at[(iT * B + iB) * H + iH] = storage_t(s);
+        dot_s_at[(iT * B + iB) * H + iH] = storage_t(dot_s);
+        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -1887,8 +2019,8 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_gamma_h2_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[15]);
@@ -1909,8 +2041,8 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h2_at[(t * B + iB) * H + iH]),
             d_dot_s, d_s, d_h_prev, d_dot_h_prev);
         d_dot_s_at[(t * B + iB) * H + iH] = storage_t(d_dot_s);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
@@ -1945,9 +2077,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_x_hat_parts2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_x_hat_parts_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[11]);
@@ -1964,9 +2096,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_x_hat_parts2_at[iB * I + iI]),
             compute_t(d_x_hat_parts_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
-            compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
@@ -2000,7 +2132,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_gamma_h_pre2_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2015,7 +2147,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
         d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
@@ -2069,7 +2201,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[12]);
@@ -2077,7 +2209,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_m_parts_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_delta_parts_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[20]);
@@ -2104,7 +2236,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(dot_m_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
-            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
@@ -2112,7 +2244,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),

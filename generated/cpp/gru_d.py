@@ -106,20 +106,17 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    gamma_x_relu: np.ndarray  # (T, B, I)
+    gamma_h: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    r: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
-    s: np.ndarray  # (T, B, H)
-    r: np.ndarray  # (T, B, H)
-    gamma_h: np.ndarray  # (T, B, H)
     m: np.ndarray  # (T, B, I)
-    gamma_x: np.ndarray  # (T, B, I)
     x_hat: np.ndarray  # (T, B, I)
-    r_s: np.ndarray  # (T, B, H)
-    h_rows: np.ndarray  # (T + 1, B, H)
     gamma_h_relu: np.ndarray  # (T, B, H)
     delta: np.ndarray  # (T, B, I)
     x_last_rows: np.ndarray  # (T + 1, B, I)
-    gamma_x_relu: np.ndarray  # (T, B, I)
     x: np.ndarray  # (T, B, I)
 
 
@@ -191,18 +188,18 @@ def forward(params, inputs, state=None):
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
     U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x_relu = np.empty((T, B, I), dtype)
-    gamma_x = np.empty((T, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
     W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
     gamma_h_relu = np.empty((T, B, H), dtype)
     gamma_h = np.empty((T, B, H), dtype)
     V_rzn_m = scratch("V_rzn_m", (T, B, 3 * H), dtype)
     x_hat = np.empty((T, B, I), dtype)
-    s = np.empty((T, B, H), dtype)
+    s = scratch("s", (B, H), dtype)
     W_rzn_x_hat = scratch("W_rzn_x_hat", (B, 3 * H), dtype)
     U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
-    r_s = np.empty((T, B, H), dtype)
+    r_s = scratch("r_s", (B, H), dtype)
     U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -245,14 +242,14 @@ def forward(params, inputs, state=None):
         forward_step(t)
         product(x_hat[t], W_rzn, W_rzn_x_hat)
         forward_step2(t)
-        product(s[t], U_rz, U_rz_s)
+        product(s, U_rz, U_rz_s)
         forward_step3(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(r_s[t], U_n_T, U_n_r_s)
+        product(r_s, U_n_T, U_n_r_s)
         forward_step4(t)
 
-    tape = Tape(size, dtype, z, n, s, r, gamma_h, m, gamma_x, x_hat, r_s, h_rows, gamma_h_relu, delta,
-                x_last_rows, gamma_x_relu, x)
+    tape = Tape(size, dtype, gamma_x_relu, gamma_h, h_rows, r, z, n, m, x_hat, gamma_h_relu, delta,
+                x_last_rows, x)
     last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -268,20 +265,17 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    gamma_x_relu = tape.gamma_x_relu
+    gamma_h = tape.gamma_h
+    h_rows = tape.h_rows
+    r = tape.r
     z = tape.z
     n = tape.n
-    s = tape.s
-    r = tape.r
-    gamma_h = tape.gamma_h
     m = tape.m
-    gamma_x = tape.gamma_x
     x_hat = tape.x_hat
-    r_s = tape.r_s
-    h_rows = tape.h_rows
     gamma_h_relu = tape.gamma_h_relu
     delta = tape.delta
     x_last_rows = tape.x_last_rows
-    gamma_x_relu = tape.gamma_x_relu
     x = tape.x
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
@@ -303,6 +297,9 @@ def backward(params, tape, dy, dstate=None):
     V_rzn2 = scratch("V_rzn2", (3 * H, I), dtype)
     U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
     W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
+    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
+    s2 = scratch("s2", (T, B, H), dtype)
+    r_s2 = scratch("r_s2", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
@@ -329,23 +326,29 @@ def backward(params, tape, dy, dstate=None):
     d_U_n = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
+    backward_before = kernel(
+        "backward_before", gamma_x_relu, gamma_x2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", gamma_h, h_rows, r, s2, r_s2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, s, d_h, d_rzn_pre,
+        "backward_step", dy, d_h_prev_rows, z, n, s2, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_r_s, s, r, d_rzn_pre,
+        "backward_step2", d_r_s, s2, r, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", d_s_U_rz_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
     )
     backward_step4 = kernel(
-        "backward_step4", d_x_hat, m, gamma_x, d_x_last_prev_rows,
+        "backward_step4", d_x_hat, m, gamma_x2, d_x_last_prev_rows,
     )
     backward_after = kernel(
         "backward_after", d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows,
+        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu, d_x_last_prev_rows,
         d_m_V_rzn_m, x, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
     )
     backward_after_sum = kernel(
@@ -360,6 +363,8 @@ def backward(params, tape, dy, dstate=None):
     W_rzn2[:H] = W_r
     W_rzn2[H:2 * H] = W_z
     W_rzn2[2 * H:3 * H] = W_n
+    backward_before()
+    backward_before2()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -375,11 +380,11 @@ def backward(params, tape, dy, dstate=None):
 
     product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2, d_m_V_rzn_m.reshape(-1, I))
     product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat.reshape(-1, I), d_W_rzn)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s.reshape(-1, H), d_U_rz)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s2.reshape(-1, H), d_U_rz)
     product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
     backward_after()
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
     product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -863,9 +868,10 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_W_d2 = scratch("dot_W_d2", (I, 2 * H), dtype)
     parts2 = scratch("parts2", (I, 6 * H), dtype)
     V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    dot_U_r2 = scratch("dot_U_r2", (2 * H, H), dtype)
+    dot_U_z2 = scratch("dot_U_z2", (2 * H, H), dtype)
     parts4 = scratch("parts4", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
-    parts6 = scratch("parts6", (H, 4 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
     dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
     U_n_T2 = scratch("U_n_T2", (H, H), dtype)
@@ -886,24 +892,24 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
     x_hat = scratch("x_hat", (T, B, I), dtype)
     dot_x_hat = scratch("dot_x_hat", (T, B, I), dtype)
-    s = scratch("s", (T, B, H), dtype)
-    dot_s = scratch("dot_s", (T, B, H), dtype)
+    dot_s2 = scratch("dot_s2", (B, 2 * H), dtype)
     parts5 = scratch("parts5", (B, 6 * H), dtype)
     dot_W_rzn_x_hat_x_hat = scratch("dot_W_rzn_x_hat_x_hat", (B, 3 * H), dtype)
     dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
-    parts7 = scratch("parts7", (B, 4 * H), dtype)
-    dot_U_rz_s_s = scratch("dot_U_rz_s_s", (B, 2 * H), dtype)
+    U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
+    dot_U_r_s = scratch("dot_U_r_s", (B, H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_W_z_x_hat = scratch("dot_W_z_x_hat", (B, H), dtype)
+    dot_U_z_s = scratch("dot_U_z_s", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
-    r_s = scratch("r_s", (T, B, H), dtype)
+    r_s = scratch("r_s", (B, H), dtype)
     dot_r_s = scratch("dot_r_s", (T, B, H), dtype)
-    parts8 = scratch("parts8", (B, 2 * H), dtype)
+    parts6 = scratch("parts6", (B, 2 * H), dtype)
     dot_U_n_r_s_r_s = scratch("dot_U_n_r_s_r_s", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -925,17 +931,17 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         dot_x_mean, x_hat, dot_x_hat,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat, s,
-        dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat,
+        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat,
+        dot_s2, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat,
     )
     hvp_forward_step3 = kernel(
-        "hvp_forward_step3", parts7, dot_U_rz_s_s, parts5, parts3, b_r, dot_W_r_x_hat, dot_V_r_m, dot_b_r,
-        b_z, dot_W_z_x_hat, dot_V_z_m, dot_b_z, s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s,
+        "hvp_forward_step3", parts5, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z,
+        dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s,
         dot_r_s,
     )
     hvp_forward_step4 = kernel(
-        "hvp_forward_step4", parts8, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m,
-        dot_b_n, z, s, dot_z, dot_s, dot_n_pre, n, dot_n, h_rows, dot_h_rows,
+        "hvp_forward_step4", parts6, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m,
+        dot_b_n, z, dot_s2, dot_z, dot_n_pre, n, dot_n, h_rows, dot_h_rows,
     )
 
     dot_W_d2[..., :H] = W_d.T
@@ -949,6 +955,10 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     V_rzn[..., :H] = parts2[..., :H]
     V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
     V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+    dot_U_r2[:H] = dot_U_r.T
+    dot_U_r2[H:2 * H] = U_r.T
+    dot_U_z2[:H] = dot_U_z.T
+    dot_U_z2[H:2 * H] = U_z.T
     parts4[..., :H] = W_r.T
     parts4[..., H:2 * H] = dot_W_r.T
     parts4[..., 2 * H:3 * H] = W_z.T
@@ -958,12 +968,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     W_rzn[..., :H] = parts4[..., :H]
     W_rzn[..., H:2 * H] = parts4[..., 2 * H:3 * H]
     W_rzn[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-    parts6[..., :H] = U_r.T
-    parts6[..., H:2 * H] = dot_U_r.T
-    parts6[..., 2 * H:3 * H] = U_z.T
-    parts6[..., 3 * H:4 * H] = dot_U_z.T
-    U_rz[..., :H] = parts6[..., :H]
-    U_rz[..., H:2 * H] = parts6[..., 2 * H:3 * H]
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
     dot_U_n2[..., :H] = U_n.T
     dot_U_n2[..., H:2 * H] = dot_U_n.T
     U_n_T2[...] = U_n.T
@@ -980,10 +986,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         product(x_hat[t], parts4, parts5)
         product(dot_x_hat[t], W_rzn, dot_W_rzn_x_hat_x_hat)
         hvp_forward_step2(t)
-        product(s[t], parts6, parts7)
-        product(dot_s[t], U_rz, dot_U_rz_s_s)
+        product(dot_s2[:, :H], U_rz, U_rz_s)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(dot_s2, dot_U_r2, dot_U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(dot_s2, dot_U_z2, dot_U_z_s)
         hvp_forward_step3(t)
-        product(r_s[t], dot_U_n2, parts8)
+        product(r_s, dot_U_n2, parts6)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         product(dot_r_s[t], U_n_T2, dot_U_n_r_s_r_s)
         hvp_forward_step4(t)
@@ -992,16 +1001,23 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_x_last_prev_rows = scratch("d_dot_x_last_prev_rows", (T + 1, B, I), dtype)
-    parts9 = scratch("parts9", (4 * H, I), dtype)
+    parts7 = scratch("parts7", (4 * H, I), dtype)
     dot_V_n2 = scratch("dot_V_n2", (2 * H, I), dtype)
     dot_W_d22 = scratch("dot_W_d22", (2 * H, I), dtype)
     dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
-    parts62 = scratch("parts62", (4 * H, H), dtype)
-    parts10 = scratch("parts10", (4 * H, I), dtype)
+    parts8 = scratch("parts8", (4 * H, H), dtype)
+    parts9 = scratch("parts9", (4 * H, I), dtype)
     dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
     UW_n = scratch("UW_n", (H, H + I), dtype)
     UW_r = scratch("UW_r", (H, H + I), dtype)
     UW_z = scratch("UW_z", (H, H + I), dtype)
+    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
+    dot_gamma_x2 = scratch("dot_gamma_x2", (T, B, I), dtype)
+    gamma_h2 = scratch("gamma_h2", (T, B, H), dtype)
+    dot_gamma_h2 = scratch("dot_gamma_h2", (T, B, H), dtype)
+    s = scratch("s", (T, B, H), dtype)
+    dot_s = scratch("dot_s", (T, B, H), dtype)
+    r_s2 = scratch("r_s2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
     d_dot_parts = scratch("d_dot_parts", (B, H + I), dtype)
@@ -1072,6 +1088,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_x_last_prev_rows[T] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_x_last_prev_rows[T] = dstate["x_last"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", gamma_x_relu, dot_gamma_x_relu, gamma_x2, dot_gamma_x2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", gamma_h_relu, dot_gamma_h_relu, h_rows, dot_h_rows, r, gamma_h2,
+        dot_gamma_h2, s, dot_s, r_s2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s, dot_z_pre,
         dot_s, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
@@ -1081,20 +1104,20 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_parts2, d_dot_parts3, d_dot_parts, r, d_dot_h, z, d_s_parts, d_r_s,
-        dot_r, d_h_prev_rows, dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+        dot_r, d_h_prev_rows, dot_z, gamma_h2, dot_gamma_h2, d_dot_s, d_s, d_dot_h_prev_rows,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m,
-        gamma_x, dot_m, dot_gamma_x, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
+        gamma_x2, dot_m, dot_gamma_x2, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu,
+        "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h2, gamma_h_relu,
         d_dot_gamma_h_pre2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m,
-        dot_x_last_rows, dot_x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows,
-        d_m_parts2, d_m_parts, x, dot_x, dot_gamma_x, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre,
+        dot_x_last_rows, dot_x_mean, gamma_x2, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows,
+        d_m_parts2, d_m_parts, x, dot_x, dot_gamma_x2, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre,
         d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
     )
     hvp_backward_after_sum = kernel(
@@ -1119,24 +1142,24 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_U_n_U_n_r_s, d_U_n_dot_U_n_r_s_r_s, d_U_r, d_U_z, d_U_n,
     )
 
-    parts9[:H] = V_r
-    parts9[H:2 * H] = dot_V_r
-    parts9[2 * H:3 * H] = V_z
-    parts9[3 * H:4 * H] = dot_V_z
+    parts7[:H] = V_r
+    parts7[H:2 * H] = dot_V_r
+    parts7[2 * H:3 * H] = V_z
+    parts7[3 * H:4 * H] = dot_V_z
     dot_V_n2[:H] = V_n
     dot_V_n2[H:2 * H] = dot_V_n
     dot_W_d22[:H] = W_d
     dot_W_d22[H:2 * H] = dot_W_d
     dot_U_n22[:H] = U_n
     dot_U_n22[H:2 * H] = dot_U_n
-    parts62[:H] = U_r
-    parts62[H:2 * H] = dot_U_r
-    parts62[2 * H:3 * H] = U_z
-    parts62[3 * H:4 * H] = dot_U_z
-    parts10[:H] = W_r
-    parts10[H:2 * H] = dot_W_r
-    parts10[2 * H:3 * H] = W_z
-    parts10[3 * H:4 * H] = dot_W_z
+    parts8[:H] = U_r
+    parts8[H:2 * H] = dot_U_r
+    parts8[2 * H:3 * H] = U_z
+    parts8[3 * H:4 * H] = dot_U_z
+    parts9[:H] = W_r
+    parts9[H:2 * H] = dot_W_r
+    parts9[2 * H:3 * H] = W_z
+    parts9[3 * H:4 * H] = dot_W_z
     dot_W_n2[:H] = W_n
     dot_W_n2[H:2 * H] = dot_W_n
     UW_n[..., :H] = U_n
@@ -1145,6 +1168,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     UW_r[..., H:H + I] = W_r
     UW_z[..., :H] = U_z
     UW_z[..., H:H + I] = W_z
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -1157,13 +1182,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         hvp_backward_step2(t)
         product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], UW_r, d_dot_parts2)
         # through s = gamma_h * h[t-1]
-        product(d_r_dot_r_z_dot_z_pre[t], parts62, d_s_parts)
+        product(d_r_dot_r_z_dot_z_pre[t], parts8, d_s_parts)
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        product(d_r_dot_r_z_dot_z_pre[t], parts10, d_x_hat_parts)
+        product(d_r_dot_r_z_dot_z_pre[t], parts9, d_x_hat_parts)
         hvp_backward_step3(t)
         hvp_backward_step4(t)
 
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts9, d_m_parts.reshape(-1, I))
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts7, d_m_parts.reshape(-1, I))
     product(d_dot_n_pre2.reshape(-1, 2 * H), dot_V_n2, d_m_parts2.reshape(-1, I))
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
     product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
@@ -1222,7 +1247,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_W_n_dot_W_n_x_hat_x_hat,
     )
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s.reshape(-1, H), d_U_n_U_n_r_s)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s2.reshape(-1, H), d_U_n_U_n_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)

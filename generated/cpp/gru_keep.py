@@ -76,12 +76,11 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    r: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T + 1, B, H)
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
-    h_rows: np.ndarray  # (T + 1, B, H)
-    r: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
-    r_h: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -134,7 +133,7 @@ def forward(params, x, state=None):
     U_rz_h = scratch("U_rz_h", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
-    r_h = np.empty((T, B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -157,10 +156,10 @@ def forward(params, x, state=None):
         product(h_rows[t], U_rz, U_rz_h)
         forward_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(r_h[t], U_n_T, U_n_r_h)
+        product(r_h, U_n_T, U_n_r_h)
         forward_step2(t)
 
-    tape = Tape(size, dtype, z, n, h_rows, r, x, r_h)
+    tape = Tape(size, dtype, r, h_rows, z, n, x)
     last = {"h": h_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -176,12 +175,11 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    r = tape.r
+    h_rows = tape.h_rows
     z = tape.z
     n = tape.n
-    h_rows = tape.h_rows
-    r = tape.r
     x = tape.x
-    r_h = tape.r_h
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -194,6 +192,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
     U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
+    r_h2 = scratch("r_h2", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
@@ -204,6 +203,9 @@ def backward(params, tape, dy, dstate=None):
     d_b_rzn = np.empty((3 * H,), dtype)
     d_U_n = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
+    backward_before = kernel(
+        "backward_before", r, h_rows, r_h2,
+    )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_rzn_pre,
     )
@@ -219,6 +221,7 @@ def backward(params, tape, dy, dstate=None):
     W_rzn2[2 * H:3 * H] = W_n
     U_rz2[:H] = U_r
     U_rz2[H:2 * H] = U_z
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -233,7 +236,7 @@ def backward(params, tape, dy, dstate=None):
     product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
 
     dparams = {
         "W_r": d_W_rzn[:H],
@@ -504,9 +507,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     parts = scratch("parts", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
     parts3 = scratch("parts3", (H, 4 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
     U_n_T2 = scratch("U_n_T2", (H, H), dtype)
     parts2 = scratch("parts2", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
@@ -517,14 +520,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    r_h = scratch("r_h", (T, B, H), dtype)
-    dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
-    dot_U_n_r_h_r_h = scratch("dot_U_n_r_h_r_h", (B, H), dtype)
+    dot_r_h2 = scratch("dot_r_h2", (B, 2 * H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
+    dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -535,10 +536,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z,
+        "hvp_forward_step2", parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z,
         dot_h_rows, dot_n_pre, n, dot_n,
     )
 
@@ -551,14 +552,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_rzn[..., :H] = parts[..., :H]
     W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
     W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    dot_U_n2[:H] = dot_U_n.T
+    dot_U_n2[H:2 * H] = U_n.T
     parts3[..., :H] = U_r.T
     parts3[..., H:2 * H] = dot_U_r.T
     parts3[..., 2 * H:3 * H] = U_z.T
     parts3[..., 3 * H:4 * H] = dot_U_z.T
     U_rz[..., :H] = parts3[..., :H]
     U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    dot_U_n2[..., :H] = U_n.T
-    dot_U_n2[..., H:2 * H] = dot_U_n.T
     U_n_T2[...] = U_n.T
     product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
@@ -568,17 +569,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(h_rows[t], parts3, parts4)
         product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         hvp_forward_step(t)
-        product(r_h[t], dot_U_n2, parts5)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
+        product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts6 = scratch("parts6", (4 * H, I), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
     dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
     dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
     parts32 = scratch("parts32", (4 * H, H), dtype)
+    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    r_h = scratch("r_h", (T, B, H), dtype)
+    dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
     d_dot_r_h = scratch("d_dot_r_h", (B, H), dtype)
@@ -613,6 +618,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_n = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
         dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
@@ -621,7 +629,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step2", d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        "hvp_backward_step3", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
@@ -636,10 +644,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_n_U_n_r_h, d_U_n_dot_U_n_r_h_r_h, d_U_r, d_U_z, d_U_n,
     )
 
-    parts6[:H] = W_r
-    parts6[H:2 * H] = dot_W_r
-    parts6[2 * H:3 * H] = W_z
-    parts6[3 * H:4 * H] = dot_W_z
+    parts5[:H] = W_r
+    parts5[H:2 * H] = dot_W_r
+    parts5[2 * H:3 * H] = W_z
+    parts5[3 * H:4 * H] = dot_W_z
     dot_W_n2[:H] = W_n
     dot_W_n2[H:2 * H] = dot_W_n
     dot_U_n22[:H] = U_n
@@ -648,6 +656,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[H:2 * H] = dot_U_r
     parts32[2 * H:3 * H] = U_z
     parts32[3 * H:4 * H] = dot_U_z
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -663,7 +672,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
         hvp_backward_step3(t)
 
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
     product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)

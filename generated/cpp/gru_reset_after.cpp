@@ -578,23 +578,23 @@ inline_point void hvp_forward_step_point(
     const compute_t U_n_h_part, const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev,
     const compute_t W_n_x, const compute_t b_n, const compute_t b_hn, const compute_t dot_W_n_x,
     const compute_t dot_b_n, const compute_t dot_b_hn, const compute_t h_prev, const compute_t dot_h_prev,
-    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& U_n_h, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_z_pre, compute_t& z, compute_t& U_n_h,
+    compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h,
+    compute_t& dot_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
     const compute_t r_pre = W_r_x + U_r_h + b_r;
     dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
     const compute_t z_pre = W_z_x + U_z_h + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_U_z_h;
     z = sigmoid(z_pre);
     const compute_t s1 = 1 - z;
-    dot_z = dot_z_pre * z * s1;
+    const compute_t dot_z = dot_z_pre * z * s1;
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
     U_n_h = U_n_h_part;
     dot_U_n_h = dot_U_n_h_U_n + dot_U_n_h_h_prev;
@@ -629,20 +629,18 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[24]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
@@ -669,13 +667,11 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         dot_U_n_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_n_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
@@ -683,6 +679,42 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_z_pre, const compute_t z,
+    compute_t& dot_r, compute_t& dot_z)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_r, dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_r, dot_z);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -733,9 +765,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[11]);
@@ -759,9 +791,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
@@ -802,7 +834,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at = static_cast<storage_t*>(at[7]);
@@ -817,7 +849,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
@@ -851,7 +883,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_dot_n_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -860,7 +892,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
-                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
         d_b_hn_dot_n_pre_at[iH] = storage_t(total);
     }
 }

@@ -488,10 +488,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_rzn_h_h_prev = scratch("dot_U_rzn_h_h_prev", (B, 3 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     U_n_h = scratch("U_n_h", (T, B, H), dtype)
     dot_U_n_h = scratch("dot_U_n_h", (T, B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
@@ -504,8 +502,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_r,
-        dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n, dot_n,
+        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z,
+        U_n_h, dot_U_n_h, dot_n_pre, n, dot_n,
     )
 
     parts[..., :H] = W_r.T
@@ -539,6 +537,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (6 * H, I), dtype)
     parts32 = scratch("parts32", (6 * H, H), dtype)
+    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
     d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
@@ -572,12 +572,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_b_hn = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows,
-        dot_z_pre, dot_n, dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, r, dot_r2,
+        h_rows, dot_z_pre, dot_n, dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z,
+        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z2,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_dot_U_n_h_h_prev,
         d_dot_h_prev_rows,
     )
@@ -585,7 +588,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum", d_parts, r, d_b_hn_n_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts, dot_r, d_b_hn_dot_n_pre,
+        "hvp_backward_after_sum2", d_parts, dot_r2, d_b_hn_dot_n_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
@@ -611,6 +614,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[3 * H:4 * H] = dot_U_z
     parts32[4 * H:5 * H] = U_n
     parts32[5 * H:6 * H] = dot_U_n
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -1137,13 +1137,13 @@ inline_point void hvp_forward_before2_point(
     const compute_t dot_W_a_u_W_a, const compute_t dot_W_a_u_u, const compute_t dot_b_a, const compute_t r,
     const compute_t dot_W_i_u_W_i, const compute_t dot_W_i_u_u, const compute_t dot_b_i, const compute_t i,
     const compute_t dot_a_softplus, const compute_t c, const compute_t a_softplus, const compute_t a,
-    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i,
+    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_i_pre, compute_t& dot_i,
     compute_t& dot_a_pre, compute_t& dot_a, compute_t& dot_h_sqrt)
 {
     // r = sigmoid(W_a @ u + b_a)
     const compute_t dot_W_a_u = dot_W_a_u_W_a + dot_W_a_u_u;
     dot_r_pre = dot_b_a + dot_W_a_u;
-    dot_r = r * (1 - r) * dot_r_pre;
+    const compute_t dot_r = r * (1 - r) * dot_r_pre;
     // i = sigmoid(W_i @ u + b_i)
     const compute_t dot_W_i_u = dot_W_i_u_W_i + dot_W_i_u_u;
     dot_i_pre = dot_b_i + dot_W_i_u;
@@ -1169,18 +1169,17 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
+        compute_t dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
             compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
@@ -1195,9 +1194,8 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(a_softplus_at[iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
-            dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt);
+            dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt);
         dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_r_pre);
-        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         dot_i_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_i_pre);
         dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
         dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_a_pre);
@@ -1256,9 +1254,15 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_a_pre, const compute_t a,
     const compute_t dy, const compute_t h, const compute_t dot_h, const compute_t W_y_x,
-    const compute_t dot_W_y_x, compute_t& d_dot_W_y_x, compute_t& d_W_y_x)
+    const compute_t dot_W_y_x, compute_t& dot_r, compute_t& dot_a, compute_t& d_dot_W_y_x,
+    compute_t& d_W_y_x)
 {
+    // through r = sigmoid(W_a @ u + b_a)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through a = exp(-c * softplus(-Lambda) * r)
+    dot_a = dot_a_pre * a;
     // through y = h * gelu(W_y @ x)
     const compute_t d_dot_gelu_W_y_x = dy * h;
     const compute_t d_gelu_W_y_x = dy * dot_h;
@@ -1276,26 +1280,38 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_W_y_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_W_y_x_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_W_y_x, d_W_y_x;
+        compute_t dot_r, dot_a, d_dot_W_y_x, d_W_y_x;
         hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
-            d_dot_W_y_x, d_W_y_x);
+            dot_r, dot_a, d_dot_W_y_x, d_W_y_x);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_a2_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -1322,7 +1338,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_gelu_W_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -1340,7 +1356,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             d_h_next,
             compute_t(dot_gelu_W_y_x_at[(t * B + iB) * H + iH]),
             compute_t(a_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a2_at[(t * B + iB) * H + iH]),
             d_dot_h, d_h, d_h_prev, d_dot_h_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -1395,7 +1411,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
@@ -1423,7 +1439,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_a_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a2_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
@@ -1492,7 +1508,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_softplus_dot_a_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1501,7 +1517,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
         d_a_softplus_dot_a_pre_at[iH] = storage_t(total);
     }
 }

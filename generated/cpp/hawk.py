@@ -549,7 +549,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_ai_u_u = scratch("dot_W_ai_u_u", (T, B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
@@ -572,7 +571,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", parts2, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus, a_softplus, a,
-        h_sqrt, dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
+        h_sqrt, dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", a, h_rows, h_sqrt, i, u_W_y_x, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u,
@@ -603,6 +602,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     parts3 = scratch("parts3", (4 * H, H), dtype)
     dot_W_u2 = scratch("dot_W_u2", (2 * H, I), dtype)
+    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    dot_a2 = scratch("dot_a2", (T, B, H), dtype)
     d_dot_W_y_x = scratch("d_dot_W_y_x", (T, B, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
@@ -639,14 +640,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+        "hvp_backward_before", dot_r_pre, r, dot_a_pre, a, dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x,
+        dot_r2, dot_a2, d_dot_W_y_x, d_W_y_x,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a,
-        d_dot_h, d_h,
+        "hvp_backward_sequence", d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a,
+        dot_a2, d_dot_h, d_h,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_h, i, u_W_y_x, dot_a, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre,
+        "hvp_backward_after", d_dot_h, i, u_W_y_x, dot_a2, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre,
         dot_h_rows, dot_i_pre, dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre,
         d_r_dot_r_i_dot_i_pre,
     )
@@ -657,7 +659,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum2", d_a_pre, r, d_a_softplus_a_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
+        "hvp_backward_after_sum3", d_dot_a_pre, dot_r2, d_a_softplus_dot_a_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_u_dot_W_a_u_u, d_dot_u_dot_W_i_u_u, d_dot_h, h_sqrt, i, d_u_parts, d_h,

@@ -411,10 +411,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_s = scratch("dot_s", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
-    dot_g = scratch("dot_g", (T, B, H), dtype)
     sigmoid_s = scratch("sigmoid_s", (T, B, H), dtype)
     dot_sigmoid_s = scratch("dot_sigmoid_s", (T, B, H), dtype)
-    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_sigmoid = scratch("h_sigmoid", (T, B, H), dtype)
     dot_h_sigmoid = scratch("dot_h_sigmoid", (T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -424,8 +422,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x,
-        dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre,
-        h_sigmoid, dot_h_sigmoid,
+        dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid,
     )
 
     parts[..., :H] = W_f.T
@@ -453,6 +450,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (4 * H, I), dtype)
     parts32 = scratch("parts32", (4 * H, H), dtype)
+    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
     d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
@@ -475,9 +473,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_c = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_g_pre, g, dot_g2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_h_pre, h_sigmoid, d_h_prev_rows, dot_g, h_rows,
-        dot_s, sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g2, h_rows,
+        sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s,
@@ -499,6 +500,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[H:2 * H] = dot_U_f
     parts32[2 * H:3 * H] = U_c
     parts32[3 * H:4 * H] = dot_U_c
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -524,7 +524,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
         h_at[(t * B + iB) * H + iH] = storage_t(h);
-        dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_at[iB * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -565,6 +565,33 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_y_pre_at[(t * B + iB) * O + iO] = storage_t(dot_y_pre);
         y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_h_pre, const compute_t h, compute_t& dot_h)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h;
+        hvp_backward_before_point(
+            compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(h_at[(iT * B + iB) * H + iH]),
+            dot_h);
+        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 

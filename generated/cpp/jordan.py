@@ -422,7 +422,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_y_y_prev = scratch("dot_W_y_y_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h = scratch("h", (T, B, H), dtype)
-    dot_h = scratch("dot_h", (T, B, H), dtype)
+    dot_h = scratch("dot_h", (B, H), dtype)
     V_h_dot_V_h_V = scratch("V_h_dot_V_h_V", (B, 2 * O), dtype)
     dot_V_h_h = scratch("dot_V_h_h", (B, O), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, O), dtype)
@@ -459,7 +459,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_forward_step(t)
         product(h[t], dot_V2, V_h_dot_V_h_V)
         # y = sigmoid(V @ h + c)
-        product(dot_h[t], V_T2, dot_V_h_h)
+        product(dot_h, V_T2, dot_V_h_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
@@ -467,6 +467,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
     dot_V22 = scratch("dot_V22", (2 * O, H), dtype)
     dot_W22 = scratch("dot_W22", (2 * H, O), dtype)
+    dot_h2 = scratch("dot_h2", (T, B, H), dtype)
     d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * O), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_h_V_h_dot_V_h_V = scratch("d_h_V_h_dot_V_h_V", (B, H), dtype)
@@ -485,6 +486,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_V = np.empty((O, H), dtype)
     d_y_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_h_pre, h, dot_h2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
     )
@@ -507,6 +511,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_V22[O:2 * O] = dot_V
     dot_W22[:H] = W
     dot_W22[H:2 * H] = dot_W
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -537,7 +542,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through y = sigmoid(V @ h + c)
     product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
     # through y = sigmoid(V @ h + c)
-    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h.reshape(-1, H), d_V_dot_V_h_h)
+    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h2.reshape(-1, H), d_V_dot_V_h_h)
     # through y = sigmoid(V @ h + c)
     np.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
     hvp_backward_finish()

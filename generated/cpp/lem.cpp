@@ -119,12 +119,12 @@ inline_point void forward_step_point(
     const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
     const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
     const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_1_sigmoid,
-    compute_t& dt_1, compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& z_tanh, compute_t& z)
+    compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& z_tanh, compute_t& z)
 {
     // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
     dt_1_sigmoid = sigmoid(dt_1_pre);
-    dt_1 = dt * dt_1_sigmoid;
+    const compute_t dt_1 = dt * dt_1_sigmoid;
     // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
     dt_2_sigmoid = sigmoid(dt_2_pre);
@@ -145,15 +145,14 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z;
+        compute_t dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh, z;
         forward_step_point(
             compute_t(W_12z_y_at[iB * (3 * H) + iH]),
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
@@ -166,11 +165,10 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
-            dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z);
+            dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh, z);
         dt_1_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_1_at[(t * B + iB) * H + iH] = storage_t(dt_1);
         dt_2_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_2_at[(t * B + iB) * H + iH] = storage_t(dt_2);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
         z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
         z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
     }
@@ -204,11 +202,44 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             compute_t(W_y_z_at[iB * H + iH]),
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             y_tanh, y);
         y_tanh_at[(t * B + iB) * H + iH] = storage_t(y_tanh);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t dt, const compute_t dt_1_sigmoid, const compute_t dt_2_sigmoid, compute_t& dt_1,
+    compute_t& dt_2)
+{
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dt_1 = dt * dt_1_sigmoid;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dt_2 = dt * dt_2_sigmoid;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dt_1, dt_2;
+        backward_before_point(
+            compute_t(1),
+            compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
+            dt_1, dt_2);
+        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
     }
 }
 
@@ -232,7 +263,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[5]);
@@ -246,7 +277,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -279,7 +310,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_W_y_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[5]);
@@ -292,7 +323,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(dt_12_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -315,7 +346,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_y_prev_W_12z_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -325,7 +356,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
         backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -774,9 +805,9 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_b_2, const compute_t dot_W_z_y_W_z, const compute_t dot_W_z_y_y_prev,
     const compute_t W_z_y, const compute_t V_z_x, const compute_t b_z, const compute_t dot_V_z_x,
     const compute_t dot_b_z, const compute_t z_prev, const compute_t dot_z_prev, compute_t& dot_dt_1_pre,
-    compute_t& dt_1_sigmoid, compute_t& dt_1, compute_t& dot_dt_1, compute_t& dot_dt_2_pre,
-    compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& dot_dt_2, compute_t& dot_z_pre, compute_t& z_tanh,
-    compute_t& dot_z_tanh, compute_t& z, compute_t& dot_z)
+    compute_t& dt_1_sigmoid, compute_t& dot_dt_1, compute_t& dot_dt_2_pre, compute_t& dt_2_sigmoid,
+    compute_t& dt_2, compute_t& dot_dt_2, compute_t& dot_z_pre, compute_t& z_tanh, compute_t& z,
+    compute_t& dot_z)
 {
     // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     const compute_t dot_W_1_y = dot_W_1_y_W_1 + dot_W_1_y_y_prev;
@@ -784,7 +815,7 @@ inline_point void hvp_forward_step_point(
     dot_dt_1_pre = dot_V_1_x + dot_b_1 + dot_W_1_y;
     dt_1_sigmoid = sigmoid(dt_1_pre);
     const compute_t dot_dt_1_sigmoid = dot_dt_1_pre * dt_1_sigmoid * (1 - dt_1_sigmoid);
-    dt_1 = dt * dt_1_sigmoid;
+    const compute_t dt_1 = dt * dt_1_sigmoid;
     dot_dt_1 = dt * dot_dt_1_sigmoid;
     // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     const compute_t dot_W_2_y = dot_W_2_y_W_2 + dot_W_2_y_y_prev;
@@ -799,7 +830,7 @@ inline_point void hvp_forward_step_point(
     const compute_t z_pre = W_z_y + V_z_x + b_z;
     dot_z_pre = dot_V_z_x + dot_b_z + dot_W_z_y;
     z_tanh = tanh(z_pre);
-    dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    const compute_t dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
     const compute_t s1 = 1 - dt_1;
     z = z_prev * s1 + dt_1 * z_tanh;
     dot_z = (z_tanh - z_prev) * dot_dt_1 + dot_z_prev * s1 + dt_1 * dot_z_tanh;
@@ -824,21 +855,19 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
-            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z;
+        compute_t dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
+            z_tanh, z, dot_z;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
@@ -864,19 +893,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
-            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z);
+            dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
+            z_tanh, z, dot_z);
         dot_dt_1_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1_pre);
         dt_1_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_1_at[(t * B + iB) * H + iH] = storage_t(dt_1);
         dot_dt_1_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1);
         dot_dt_2_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2_pre);
         dt_2_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_2_at[(t * B + iB) * H + iH] = storage_t(dt_2);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
         dot_dt_2_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
-        dot_z_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_z_tanh);
         z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
         dot_z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_z);
     }
@@ -886,14 +913,14 @@ inline_point void hvp_forward_step2_point(
     const compute_t dot_W_y_z_W_y, const compute_t dot_W_y_z_z, const compute_t W_y_z,
     const compute_t V_y_x, const compute_t b_y, const compute_t dot_V_y_x, const compute_t dot_b_y,
     const compute_t dt_2, const compute_t y_prev, const compute_t dot_dt_2, const compute_t dot_y_prev,
-    compute_t& dot_y_pre, compute_t& y_tanh, compute_t& dot_y_tanh, compute_t& y, compute_t& dot_y)
+    compute_t& dot_y_pre, compute_t& y_tanh, compute_t& y, compute_t& dot_y)
 {
     // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
     const compute_t dot_W_y_z = dot_W_y_z_W_y + dot_W_y_z_z;
     const compute_t y_pre = W_y_z + V_y_x + b_y;
     dot_y_pre = dot_V_y_x + dot_b_y + dot_W_y_z;
     y_tanh = tanh(y_pre);
-    dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+    const compute_t dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
     const compute_t s1 = 1 - dt_2;
     y = dt_2 * y_tanh + y_prev * s1;
     dot_y = dt_2 * dot_y_tanh + (y_tanh - y_prev) * dot_dt_2 + dot_y_prev * s1;
@@ -914,12 +941,11 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_y_pre, y_tanh, dot_y_tanh, y, dot_y;
+        compute_t dot_y_pre, y_tanh, y, dot_y;
         hvp_forward_step2_point(
             compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
@@ -928,16 +954,65 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            dot_y_pre, y_tanh, dot_y_tanh, y, dot_y);
+            dot_y_pre, y_tanh, y, dot_y);
         dot_y_pre_at[(t * B + iB) * H + iH] = storage_t(dot_y_pre);
         y_tanh_at[(t * B + iB) * H + iH] = storage_t(y_tanh);
-        dot_y_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_y_tanh);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dt, const compute_t dt_1_sigmoid, const compute_t dt_2_sigmoid,
+    const compute_t dot_z_pre, const compute_t z_tanh, const compute_t dot_y_pre, const compute_t y_tanh,
+    compute_t& dt_1, compute_t& dt_2, compute_t& dot_z_tanh, compute_t& dot_y_tanh)
+{
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dt_1 = dt * dt_1_sigmoid;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dt_2 = dt * dt_2_sigmoid;
+    // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    // through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_z_tanh2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_tanh2_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dt_1, dt_2, dot_z_tanh, dot_y_tanh;
+        hvp_backward_before_point(
+            compute_t(1),
+            compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(y_tanh_at[(iT * B + iB) * H + iH]),
+            dt_1, dt_2, dot_z_tanh, dot_y_tanh);
+        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dot_z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
+        dot_y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
     }
 }
 
@@ -973,14 +1048,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_y_tanh2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[12]);
@@ -994,14 +1069,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         hvp_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_pre_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_y_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_tanh2_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_2_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
@@ -1054,13 +1129,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_z_parts_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_z_tanh2_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[13]);
@@ -1074,13 +1149,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
             compute_t(d_z_parts_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(dt_12_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_tanh2_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
@@ -1111,7 +1186,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_y_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at = static_cast<storage_t*>(at[5]);
@@ -1126,7 +1201,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
         hvp_backward_step3_point(
             compute_t(d_y_prev_parts_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),

@@ -84,14 +84,12 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    dt_2: np.ndarray  # (T, B, H)
+    dt_1_sigmoid: np.ndarray  # (T, B, H)
+    dt_2_sigmoid: np.ndarray  # (T, B, H)
     y_tanh: np.ndarray  # (T, B, H)
     y_rows: np.ndarray  # (T + 1, B, H)
-    dt_2_sigmoid: np.ndarray  # (T, B, H)
-    dt_1: np.ndarray  # (T, B, H)
     z_tanh: np.ndarray  # (T, B, H)
     z_rows: np.ndarray  # (T + 1, B, H)
-    dt_1_sigmoid: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
 
@@ -151,17 +149,15 @@ def forward(params, x, state=None):
     V_12zy_x = scratch("V_12zy_x", (T, B, 4 * H), dtype)
     W_12z_y = scratch("W_12z_y", (B, 3 * H), dtype)
     dt_1_sigmoid = np.empty((T, B, H), dtype)
-    dt_1 = np.empty((T, B, H), dtype)
     dt_2_sigmoid = np.empty((T, B, H), dtype)
-    dt_2 = np.empty((T, B, H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
     z_tanh = np.empty((T, B, H), dtype)
     W_y_z = scratch("W_y_z", (B, H), dtype)
     y_tanh = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     forward_step = kernel(
-        "forward_step", W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2,
-        z_tanh,
+        "forward_step", W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh,
     )
     forward_step2 = kernel(
         "forward_step2", W_y_z, V_12zy_x, b_y, dt_2, y_rows, y_tanh,
@@ -184,7 +180,7 @@ def forward(params, x, state=None):
         product(z_rows[t + 1], W_y_T, W_y_z)
         forward_step2(t)
 
-    tape = Tape(size, dtype, dt_2, y_tanh, y_rows, dt_2_sigmoid, dt_1, z_tanh, z_rows, dt_1_sigmoid, x)
+    tape = Tape(size, dtype, dt_1_sigmoid, dt_2_sigmoid, y_tanh, y_rows, z_tanh, z_rows, x)
     last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
     return y_rows[1:].copy(), last, tape
 
@@ -200,14 +196,12 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
-    dt_2 = tape.dt_2
+    dt_1_sigmoid = tape.dt_1_sigmoid
+    dt_2_sigmoid = tape.dt_2_sigmoid
     y_tanh = tape.y_tanh
     y_rows = tape.y_rows
-    dt_2_sigmoid = tape.dt_2_sigmoid
-    dt_1 = tape.dt_1
     z_tanh = tape.z_tanh
     z_rows = tape.z_rows
-    dt_1_sigmoid = tape.dt_1_sigmoid
     x = tape.x
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
@@ -224,6 +218,8 @@ def backward(params, tape, dy, dstate=None):
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
     V_12zy2 = scratch("V_12zy2", (4 * H, I), dtype)
     W_12z2 = scratch("W_12z2", (3 * H, H), dtype)
+    dt_12 = scratch("dt_12", (T, B, H), dtype)
+    dt_22 = scratch("dt_22", (T, B, H), dtype)
     d_y = scratch("d_y", (B, H), dtype)
     d_dt_1_dt_2_z_y_pre = scratch("d_dt_1_dt_2_z_y_pre", (T, B, 4 * H), dtype)
     d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
@@ -235,14 +231,17 @@ def backward(params, tape, dy, dstate=None):
     d_W_y = np.empty((H, H), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
+    backward_before = kernel(
+        "backward_before", dt_1_sigmoid, dt_2_sigmoid, dt_12, dt_22,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
+        "backward_step", dy, d_y_prev_rows, dt_22, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
+        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     backward_step3 = kernel(
-        "backward_step3", d_y_prev_W_12z_y, d_y, dt_2, d_y_prev_rows,
+        "backward_step3", d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
     )
 
     V_12zy2[:H] = V_1
@@ -252,6 +251,7 @@ def backward(params, tape, dy, dstate=None):
     W_12z2[:H] = W_1
     W_12z2[H:2 * H] = W_2
     W_12z2[2 * H:3 * H] = W_z
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -594,20 +594,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_12z_y_y_prev = scratch("dot_W_12z_y_y_prev", (B, 3 * H), dtype)
     dot_dt_1_pre = scratch("dot_dt_1_pre", (T, B, H), dtype)
     dt_1_sigmoid = scratch("dt_1_sigmoid", (T, B, H), dtype)
-    dt_1 = scratch("dt_1", (T, B, H), dtype)
     dot_dt_1 = scratch("dot_dt_1", (T, B, H), dtype)
     dot_dt_2_pre = scratch("dot_dt_2_pre", (T, B, H), dtype)
     dt_2_sigmoid = scratch("dt_2_sigmoid", (T, B, H), dtype)
-    dt_2 = scratch("dt_2", (T, B, H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
     dot_dt_2 = scratch("dot_dt_2", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z_tanh = scratch("z_tanh", (T, B, H), dtype)
-    dot_z_tanh = scratch("dot_z_tanh", (T, B, H), dtype)
     parts5 = scratch("parts5", (B, 2 * H), dtype)
     dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
     y_tanh = scratch("y_tanh", (T, B, H), dtype)
-    dot_y_tanh = scratch("dot_y_tanh", (T, B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     dot_y_rows[0] = dot_state["y"]
@@ -617,12 +614,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
-        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1,
-        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dot_dt_1,
+        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
-        dot_y_rows, dot_y_pre, y_tanh, dot_y_tanh,
+        dot_y_rows, dot_y_pre, y_tanh,
     )
 
     parts[..., :H] = V_1.T
@@ -670,6 +667,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_V_y2 = scratch("dot_V_y2", (2 * H, I), dtype)
     dot_W_y22 = scratch("dot_W_y22", (2 * H, H), dtype)
     parts32 = scratch("parts32", (6 * H, H), dtype)
+    dt_12 = scratch("dt_12", (T, B, H), dtype)
+    dt_22 = scratch("dt_22", (T, B, H), dtype)
+    dot_z_tanh2 = scratch("dot_z_tanh2", (T, B, H), dtype)
+    dot_y_tanh2 = scratch("dot_y_tanh2", (T, B, H), dtype)
     d_dot_y = scratch("d_dot_y", (B, H), dtype)
     d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * H), dtype)
     d_dot_z_dot_W_y_z_z = scratch("d_dot_z_dot_W_y_z_z", (B, H), dtype)
@@ -714,16 +715,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_12,
+        dt_22, dot_z_tanh2, dot_y_tanh2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, dt_2, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
-        y_rows, dot_y_rows, dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, dt_22, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
+        y_rows, dot_y_rows, dot_y_tanh2, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_1,
-        dot_z_pre, z_tanh, dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_parts_pre,
+        "hvp_backward_step2", d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_12,
+        dot_z_pre, z_tanh, dot_dt_1, z_rows, dot_z_rows, dot_z_tanh2, dot_dt_1_pre, dt_1_sigmoid,
+        d_parts_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_y_prev_parts, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2,
+        "hvp_backward_step3", d_y_prev_parts, d_y_prev_rows, dt_22, d_dot_y, dot_dt_2,
         d_dot_y_prev_dot_W_1_y_y_prev, d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev,
         d_dot_y_prev_rows,
     )
@@ -755,6 +761,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[3 * H:4 * H] = dot_W_2
     parts32[4 * H:5 * H] = W_z
     parts32[5 * H:6 * H] = dot_W_z
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

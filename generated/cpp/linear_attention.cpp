@@ -154,46 +154,20 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        forward_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -203,8 +177,9 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -354,34 +329,45 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_before_point(
-    const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t elu_W_q_x, const compute_t elu_W_k_x, const compute_t d_q_S_q, const compute_t d_z_q,
+    const compute_t z, compute_t& q, compute_t& k_, compute_t& d_W_q_x)
 {
     // through q = elu(W_q @ x) + 1
+    const compute_t s1 = elu_W_q_x + 1;
+    q = s1;
+    // through k = elu(W_k @ x) + 1
+    k_ = elu_W_k_x + 1;
+    // through q = elu(W_q @ x) + 1
     const compute_t d_q = d_q_S_q + d_z_q * z;
-    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
+    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, s1) * d_q;
 }
 
 extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_W_q_x;
+        compute_t q, k_, d_W_q_x;
         backward_before_point(
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
-            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
-            d_W_q_x);
+            q, k_, d_W_q_x);
+        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
 }
@@ -399,7 +385,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -411,7 +397,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_z_next,
             compute_t(d_z_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
             d_z, d_z_prev);
         d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
         d_z_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_z_prev);
@@ -431,7 +417,7 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -444,7 +430,7 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
         backward_sequence2_point(
             d_S_next,
             compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
             d_S, d_S_prev);
         d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
         d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -456,7 +442,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -466,7 +452,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
+                * compute_t(k2_at[(iT * B + iB) * K + iK]);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
@@ -583,46 +569,20 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        infer_before2_point(
-            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -632,8 +592,9 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence_point(
+            compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -769,46 +730,20 @@ extern "C" void step_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        step_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -818,8 +753,9 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
     }
@@ -998,47 +934,13 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
-    compute_t& v_k, compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
@@ -1046,10 +948,12 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1060,10 +964,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
+            compute_t(parts2_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_prev,
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1309,47 +1215,13 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 inline_point void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
@@ -1357,10 +1229,12 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1371,10 +1245,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             S_prev,
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_prev,
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1622,41 +1498,52 @@ extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const*
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t d_dot_q_dot_S_q_q, const compute_t d_dot_z_q, const compute_t z,
-    const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S, const compute_t d_z_q, const compute_t dot_z,
-    const compute_t dot_W_q_x, const compute_t elu_W_q_x, compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
+    const compute_t elu_W_q_x, const compute_t elu_W_k_x, const compute_t d_dot_q_dot_S_q_q,
+    const compute_t d_dot_z_q, const compute_t z, const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S,
+    const compute_t d_z_q, const compute_t dot_z, const compute_t dot_W_q_x, compute_t& q, compute_t& k_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
+    // through q = elu(W_q @ x) + 1
+    const compute_t s1 = elu_W_q_x + 1;
+    q = s1;
+    // through k = elu(W_k @ x) + 1
+    k_ = elu_W_k_x + 1;
     // through q = elu(W_q @ x) + 1
     const compute_t d_dot_q = d_dot_q_dot_S_q_q + d_dot_z_q * z;
     const compute_t d_q = d_dot_z_q * dot_z + z * d_z_q + d_q_S_q + d_q_dot_S_q_S;
-    const compute_t s1 = compute_t((elu_W_q_x) > (0));
-    const compute_t d_elu_W_q_x = dot_W_q_x * d_dot_q * choose(s1, 0, 1) + d_q;
-    const compute_t s2 = choose(s1, 1, elu_W_q_x + 1);
-    d_dot_W_q_x = d_dot_q * s2;
-    d_W_q_x = d_elu_W_q_x * s2;
+    const compute_t s2 = compute_t((elu_W_q_x) > (0));
+    const compute_t d_elu_W_q_x = dot_W_q_x * d_dot_q * choose(s2, 0, 1) + d_q;
+    const compute_t s3 = choose(s2, 1, s1);
+    d_dot_W_q_x = d_dot_q * s3;
+    d_W_q_x = d_elu_W_q_x * s3;
 }
 
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_q_dot_S_q_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_q_dot_S_q_S_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_q_dot_S_q_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_q_dot_S_q_S_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_dot_W_q_x, d_W_q_x;
+        compute_t q, k_, d_dot_W_q_x, d_W_q_x;
         hvp_backward_before_point(
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -1665,8 +1552,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
-            d_dot_W_q_x, d_W_q_x);
+            q, k_, d_dot_W_q_x, d_W_q_x);
+        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -1689,7 +1577,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_dot_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
@@ -1706,7 +1594,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         hvp_backward_sequence_point(
             d_dot_z_next,
             compute_t(d_dot_z_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
             d_z_next,
             compute_t(d_z_q_at[t * B + iB]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -1735,7 +1623,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_dot_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
@@ -1753,7 +1641,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
         hvp_backward_sequence2_point(
             d_dot_S_next,
             compute_t(d_dot_S_q_at[(t * B + iB) * H + iH]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
             d_S_next,
             compute_t(d_S_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -1875,7 +1763,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
@@ -1891,7 +1779,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
             const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + outer(v, k)

@@ -71,13 +71,11 @@ class Tape(NamedTuple):
     S_q: np.ndarray  # (T, B, H)
     z_q: np.ndarray  # (T, B)
     S_rows: np.ndarray  # (T + 1, B, H, K)
-    z_rows: np.ndarray  # (T + 1, B, K)
     elu_W_q_x: np.ndarray  # (T, B, K)
-    q: np.ndarray  # (T, B, K)
-    k: np.ndarray  # (T, B, K)
+    elu_W_k_x: np.ndarray  # (T, B, K)
+    z_rows: np.ndarray  # (T + 1, B, K)
     v: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
-    elu_W_k_x: np.ndarray  # (T, B, K)
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -115,11 +113,10 @@ def forward(params, x, state=None):
     W_qk = scratch("W_qk", (I, 2 * K), dtype)
     W_qk_x = scratch("W_qk_x", (T, B, 2 * K), dtype)
     elu_W_q_x = np.empty((T, B, K), dtype)
-    q = np.empty((T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
     elu_W_k_x = np.empty((T, B, K), dtype)
-    k = np.empty((T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = np.empty((T, B, H), dtype)
     z_q = np.empty((T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -128,11 +125,8 @@ def forward(params, x, state=None):
     forward_before = kernel(
         "forward_before", W_qk_x, elu_W_q_x, q, elu_W_k_x, k,
     )
-    forward_before2 = kernel(
-        "forward_before2", v, k, v_k,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_rows, v_k,
+        "forward_sequence", v, k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", z_rows, k,
@@ -153,7 +147,6 @@ def forward(params, x, state=None):
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     forward_before()
-    forward_before2()
 
     forward_sequence()
     forward_sequence2()
@@ -164,7 +157,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_q, z_q, S_rows, z_rows, elu_W_q_x, q, k, v, x, elu_W_k_x)
+    tape = Tape(size, dtype, S_q, z_q, S_rows, elu_W_q_x, elu_W_k_x, z_rows, v, x)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     return y, last, tape
 
@@ -183,13 +176,11 @@ def backward(params, tape, dy, dstate=None):
     S_q = tape.S_q
     z_q = tape.z_q
     S_rows = tape.S_rows
-    z_rows = tape.z_rows
     elu_W_q_x = tape.elu_W_q_x
-    q = tape.q
-    k = tape.k
+    elu_W_k_x = tape.elu_W_k_x
+    z_rows = tape.z_rows
     v = tape.v
     x = tape.x
-    elu_W_k_x = tape.elu_W_k_x
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -199,6 +190,8 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
     d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
@@ -221,16 +214,16 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", d_S_q, S_rows, d_q_S_q,
     )
     backward_before = kernel(
-        "backward_before", d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
+        "backward_before", elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q2, k2, d_W_q_x,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_z_prev_rows, d_z_q, q, d_z,
+        "backward_sequence", d_z_prev_rows, d_z_q, q2, d_z,
     )
     backward_sequence2 = kernel(
-        "backward_sequence2", d_S_prev_rows, d_S_q, q, d_S,
+        "backward_sequence2", d_S_prev_rows, d_S_q, q2, d_S,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, k, d_W_k_x_v,
+        "backward_after_sum", d_S, k2, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S, v, d_k_v_k,
@@ -290,7 +283,6 @@ def infer(params, x, state=None):
     W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * K + H), dtype)
     q = scratch("q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -299,11 +291,8 @@ def infer(params, x, state=None):
     infer_before = kernel(
         "infer_before", W_q_x_W_k_x_v, q, k,
     )
-    infer_before2 = kernel(
-        "infer_before2", W_q_x_W_k_x_v, k, v_k,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_rows, v_k,
+        "infer_sequence", W_q_x_W_k_x_v, k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", z_rows, k,
@@ -323,7 +312,6 @@ def infer(params, x, state=None):
     W_qkv[..., 2 * K:2 * K + H] = W_v.T
     product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
     infer_before()
-    infer_before2()
 
     infer_sequence()
     infer_sequence2()
@@ -357,7 +345,6 @@ def step(params, x, state=None):
     W_k_x = scratch("W_k_x", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -366,11 +353,8 @@ def step(params, x, state=None):
     step_before = kernel(
         "step_before", W_q_x, W_k_x, q, k,
     )
-    step_before2 = kernel(
-        "step_before2", v, k, v_k,
-    )
     step_sequence = kernel(
-        "step_sequence", S_rows, v_k,
+        "step_sequence", v, k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", z_rows, k,
@@ -392,7 +376,6 @@ def step(params, x, state=None):
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     step_before()
-    step_before2()
 
     step_sequence()
     step_sequence2()
@@ -442,8 +425,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_elu_W_k_x = scratch("dot_elu_W_k_x", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
@@ -461,11 +442,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2 = kernel(
         "jvp_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", parts2, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+        "jvp_sequence", parts2, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, k, dot_z_rows, dot_elu_W_k_x,
@@ -493,7 +471,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before2()
-    jvp_before3()
 
     jvp_sequence()
     jvp_sequence2()
@@ -547,8 +524,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_k = scratch("dot_k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     S_q = scratch("S_q", (T, B, H), dtype)
     dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
@@ -566,11 +541,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
+        "hvp_forward_sequence", v, k, dot_v, dot_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, k, dot_z_rows, dot_k,
@@ -599,7 +571,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     hvp_forward_before()
     hvp_forward_before2()
-    hvp_forward_before3()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()
@@ -613,6 +584,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, K), dtype)
     parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
     d_dot_z_q = scratch("d_dot_z_q", (T, B), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_dot_S_q = scratch("d_dot_S_q", (T, B, H), dtype)
@@ -662,14 +635,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum3", d_dot_S_q, dot_S_rows, d_q_dot_S_q_S,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
-        dot_z_rows, dot_W_q_x, elu_W_q_x, d_dot_W_q_x, d_W_q_x,
+        "hvp_backward_before", elu_W_q_x, elu_W_k_x, d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q,
+        d_q_dot_S_q_S, d_z_q, dot_z_rows, dot_W_q_x, q2, k2, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_q, q, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
+        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_q, q2, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
-        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
+        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q2, d_S_prev_rows, d_S_q, dot_q, d_dot_S,
+        d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_S, v, d_dot_k_dot_v_k,
@@ -685,7 +659,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_parts,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_S, k, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        "hvp_backward_after_rows", d_dot_S, k2, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,

@@ -254,12 +254,12 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
         z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(z);
         c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
         tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
     }
 }
 
 // h = sum(sum(W_h * y))
-extern "C" void forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
@@ -273,7 +273,7 @@ extern "C" void forward_step_sum2(const int64 t, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iS = 0; iS < S; ++iS)
             total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
         h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
     }
 }
@@ -292,6 +292,34 @@ extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t o, const compute_t tanh_c, compute_t& y)
+{
+    // through y = o * tanh(c)
+    y = o * tanh_c;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t y;
+        backward_before_point(
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            compute_t(tanh_c_at[((iT * B + iB) * N + iN) * S + iS]),
+            y);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -592,7 +620,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
@@ -603,7 +631,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
         d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -1560,13 +1588,13 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o);
         dot_i_pre_at[(t * B + iB) * N + iN] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * N + iN] = storage_t(i);
-        dot_i_at[(t * B + iB) * N + iN] = storage_t(dot_i);
+        dot_i_at[iB * N + iN] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * N + iN] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * N + iN] = storage_t(f);
-        dot_f_at[(t * B + iB) * N + iN] = storage_t(dot_f);
+        dot_f_at[iB * N + iN] = storage_t(dot_f);
         dot_o_pre_at[(t * B + iB) * N + iN] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * N + iN] = storage_t(o);
-        dot_o_at[(t * B + iB) * N + iN] = storage_t(dot_o);
+        dot_o_at[iB * N + iN] = storage_t(dot_o);
     }
 }
 
@@ -1612,7 +1640,7 @@ inline_point void hvp_forward_step2_point(
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
     const compute_t f, const compute_t c_prev, const compute_t i, const compute_t dot_f,
     const compute_t dot_c_prev, const compute_t dot_i, const compute_t o, const compute_t dot_o,
-    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& c, compute_t& dot_c, compute_t& tanh_c,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& c, compute_t& dot_c,
     compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
 {
     // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
@@ -1625,7 +1653,7 @@ inline_point void hvp_forward_step2_point(
     c = f * c_prev + i * z;
     dot_c = f * dot_c_prev + c_prev * dot_f + i * dot_z + dot_i * z;
     // y = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -1652,16 +1680,15 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     #pragma GCC ivdep
     for (int64 iS = 0; iS < S; ++iS)
     {
-        compute_t dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_z, c, dot_c, dot_tanh_c, y, dot_y;
         hvp_forward_step2_point(
             compute_t(dot_z_sum2_U_z_at[(iB * N + iN) * S + iS]),
             compute_t(dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS]),
@@ -1673,20 +1700,19 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(f_at[(t * B + iB) * N + iN]),
             compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]),
             compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(dot_f_at[(t * B + iB) * N + iN]),
+            compute_t(dot_f_at[iB * N + iN]),
             compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_i_at[(t * B + iB) * N + iN]),
+            compute_t(dot_i_at[iB * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(dot_o_at[(t * B + iB) * N + iN]),
-            dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y);
+            compute_t(dot_o_at[iB * N + iN]),
+            dot_z_pre, z, dot_z, c, dot_c, dot_tanh_c, y, dot_y);
         dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z_pre);
         z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(z);
         dot_z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z);
         c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
         dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(dot_c);
-        tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
         dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_tanh_c);
-        y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
         dot_y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_y);
     }
 }
@@ -1711,7 +1737,7 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:h_sum_total, dot_h_sum_W_h_total, dot_h_sum_y_total)
         for (int64 iS = 0; iS < S; ++iS) {
             const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
-            const compute_t y = compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
             const compute_t dot_y = compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
             // h = sum(sum(W_h * y))
@@ -1755,6 +1781,81 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
         const compute_t dot_h = compute_t(dot_h_total);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t dot_o_pre, const compute_t o, compute_t& dot_i, compute_t& dot_f, compute_t& dot_o)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t dot_i, dot_f, dot_o;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(i_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(f_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            dot_i, dot_f, dot_o);
+        dot_i2_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
+        dot_o2_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t c, const compute_t o, compute_t& tanh_c, compute_t& y)
+{
+    // through y = o * tanh(c)
+    tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t tanh_c, y;
+        hvp_backward_before2_point(
+            compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            tanh_c, y);
+        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -1878,21 +1979,21 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_y_h_sum_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_y_dot_h_sum_W_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_o_at = static_cast<storage_t*>(at[18]);
@@ -1910,11 +2011,11 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     for (int64 iN = 0; iN < N; ++iN)
     {
         const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
-        const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * N + iN]);
         const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
-        const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * N + iN]);
         const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
-        const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * N + iN]);
         double d_dot_o_total = 0;
         double d_o_dot_y_total = 0;
         double d_o_y_total = 0;
@@ -1931,7 +2032,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
             const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
                 iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
@@ -2321,7 +2422,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_h_h_sum_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2332,7 +2433,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
         d_W_h_h_sum_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }

@@ -92,15 +92,14 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    tanh_c: np.ndarray  # (T, B, N, S)
     o: np.ndarray  # (T, B, N)
+    tanh_c: np.ndarray  # (T, B, N, S)
     i: np.ndarray  # (T, B, N)
     z: np.ndarray  # (T, B, N, S)
     f: np.ndarray  # (T, B, N)
     c_rows: np.ndarray  # (T + 1, B, N, S)
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
-    y: np.ndarray  # (T, B, N, S)
 
 
 def init(I, H, N, S, seed=0, dtype=np.float32):
@@ -166,7 +165,7 @@ def forward(params, x, state=None):
     z_sum2 = scratch("z_sum2", (B, N, S), dtype)
     z = np.empty((T, B, N, S), dtype)
     tanh_c = np.empty((T, B, N, S), dtype)
-    y = np.empty((T, B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
     h_sum = scratch("h_sum", (B, H, N), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -210,7 +209,7 @@ def forward(params, x, state=None):
         # h = sum(sum(W_h * y))
         forward_step_sum3(t)
 
-    tape = Tape(size, dtype, tanh_c, o, i, z, f, c_rows, x, h_rows, y)
+    tape = Tape(size, dtype, o, tanh_c, i, z, f, c_rows, x, h_rows)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -226,15 +225,14 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
-    tanh_c = tape.tanh_c
     o = tape.o
+    tanh_c = tape.tanh_c
     i = tape.i
     z = tape.z
     f = tape.f
     c_rows = tape.c_rows
     x = tape.x
     h_rows = tape.h_rows
-    y = tape.y
     T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -251,6 +249,7 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
     W_ifo2 = scratch("W_ifo2", (3 * N, I), dtype)
     U_ifo2 = scratch("U_ifo2", (3 * N, H), dtype)
+    y2 = scratch("y2", (T, B, N, S), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
     d_y = scratch("d_y", (B, N, S), dtype)
@@ -273,6 +272,9 @@ def backward(params, tape, dy, dstate=None):
     d_W_h = np.empty((H, N, S), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", o, tanh_c, y2,
+    )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_h,
     )
@@ -307,7 +309,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_z_pre, d_b_z,
     )
     backward_after_sum5 = kernel(
-        "backward_after_sum5", d_h_sum, y, d_W_h,
+        "backward_after_sum5", d_h_sum, y2, d_W_h,
     )
     backward_after = kernel(
         "backward_after", d_x_W_ifo_x, d_x_z_sum, d_x,
@@ -319,6 +321,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifo2[:N] = U_i
     U_ifo2[N:2 * N] = U_f
     U_ifo2[2 * N:3 * N] = U_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -744,22 +747,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_ifo_h_h_prev = scratch("dot_U_ifo_h_h_prev", (B, 3 * N), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, N), dtype)
     i = scratch("i", (T, B, N), dtype)
-    dot_i = scratch("dot_i", (T, B, N), dtype)
+    dot_i = scratch("dot_i", (B, N), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, N), dtype)
     f = scratch("f", (T, B, N), dtype)
-    dot_f = scratch("dot_f", (T, B, N), dtype)
+    dot_f = scratch("dot_f", (B, N), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, N), dtype)
     o = scratch("o", (T, B, N), dtype)
-    dot_o = scratch("dot_o", (T, B, N), dtype)
+    dot_o = scratch("dot_o", (B, N), dtype)
     z_sum2 = scratch("z_sum2", (B, N, S), dtype)
     dot_z_sum2_U_z = scratch("dot_z_sum2_U_z", (B, N, S), dtype)
     dot_z_sum2_h_prev = scratch("dot_z_sum2_h_prev", (B, N, S), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, N, S), dtype)
     z = scratch("z", (T, B, N, S), dtype)
     dot_z = scratch("dot_z", (T, B, N, S), dtype)
-    tanh_c = scratch("tanh_c", (T, B, N, S), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, N, S), dtype)
-    y = scratch("y", (T, B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
     dot_y = scratch("dot_y", (T, B, N, S), dtype)
     h_sum = scratch("h_sum", (B, H, N), dtype)
     dot_h_sum_W_h = scratch("dot_h_sum_W_h", (B, H, N), dtype)
@@ -786,7 +788,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f,
-        c_rows, i, dot_f, dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y,
+        c_rows, i, dot_f, dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, dot_tanh_c, y, dot_y,
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", W_h, y, dot_W_h, dot_y, h_sum, dot_h_sum_W_h, dot_h_sum_y,
@@ -834,6 +836,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, N, S), dtype)
     parts5 = scratch("parts5", (6 * N, I), dtype)
     parts32 = scratch("parts32", (6 * N, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, N), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, N), dtype)
+    dot_o2 = scratch("dot_o2", (T, B, N), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, N, S), dtype)
+    y2 = scratch("y2", (T, B, N, S), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_h_sum = scratch("d_dot_h_sum", (T, B, H, N), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
@@ -898,6 +905,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i2, dot_f2, dot_o2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", c_rows, o, tanh_c2, y2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_h,
     )
@@ -914,9 +927,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum3", d_dot_h_sum, dot_W_h, d_y_dot_h_sum_W_h,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_y, tanh_c, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows,
-        dot_o, d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, c_rows, dot_z, d_dot_o,
-        d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c, d_i_dot_c,
+        "hvp_backward_step_rows", d_dot_y, tanh_c2, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows,
+        dot_o2, d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i2, f, dot_f2, c_rows, dot_z,
+        d_dot_o, d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c,
+        d_i_dot_c,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", d_z_pre, U_z, d_h_prev_z_sum2,
@@ -958,7 +972,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum7", d_z_pre, d_b_z,
     )
     hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_h_sum, y, d_W_h_h_sum,
+        "hvp_backward_after_sum8", d_h_sum, y2, d_W_h_h_sum,
     )
     hvp_backward_after_sum9 = kernel(
         "hvp_backward_after_sum9", d_dot_h_sum, dot_y, d_W_h_dot_h_sum_y,
@@ -996,6 +1010,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[3 * N:4 * N] = dot_U_f
     parts32[4 * N:5 * N] = U_o
     parts32[5 * N:6 * N] = dot_U_o
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

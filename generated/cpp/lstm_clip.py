@@ -88,12 +88,11 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    c_rows: np.ndarray  # (T + 1, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     c_pre: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
@@ -158,11 +157,10 @@ def forward(params, x, state=None):
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
     c_pre = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, c_pre, tanh_c, h_rows,
+        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, c_pre, h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -179,7 +177,7 @@ def forward(params, x, state=None):
         product(h_rows[t], U_ifgo, U_ifgo_h)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, c_pre, i, g, c_rows, f, x, h_rows)
+    tape = Tape(size, dtype, c_rows, o, c_pre, i, g, f, x, h_rows)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -195,12 +193,11 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    c_rows = tape.c_rows
     o = tape.o
-    tanh_c = tape.tanh_c
     c_pre = tape.c_pre
     i = tape.i
     g = tape.g
-    c_rows = tape.c_rows
     f = tape.f
     x = tape.x
     h_rows = tape.h_rows
@@ -219,6 +216,7 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
     U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_ifgo = np.empty((4 * H, I), dtype)
@@ -226,8 +224,11 @@ def backward(params, tape, dy, dstate=None):
     d_b_ifgo = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, c_pre, i, g, c_rows, f, d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, c_pre, i, g, c_rows, f, d_ifgo_pre,
     )
 
     W_ifgo2[:H] = W_i
@@ -238,6 +239,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo2[H:2 * H] = U_f
     U_ifgo2[2 * H:3 * H] = U_g
     U_ifgo2[3 * H:4 * H] = U_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -545,18 +547,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    c_pre = scratch("c_pre", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -567,9 +565,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i,
-        dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_pre, tanh_c, dot_tanh_c, h_rows,
-        dot_h_rows,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i,
+        dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     parts[..., :H] = W_i.T
@@ -611,6 +608,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    c_pre2 = scratch("c_pre2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
@@ -649,10 +650,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i2, dot_f2, c_pre2, tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, c_pre, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows,
-        dot_f_pre, f, dot_i_pre, dot_g, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, c_pre2, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows,
+        dot_f_pre, f, dot_i_pre, dot_g, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev,
@@ -683,6 +687,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_U_g
     parts32[6 * H:7 * H] = U_o
     parts32[7 * H:8 * H] = dot_U_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -80,11 +80,10 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    c_rows: np.ndarray  # (T + 1, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
     v: np.ndarray  # (T, B, H + I)
 
@@ -138,11 +137,10 @@ def forward(params, x, state=None):
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        "forward_step", W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -156,7 +154,7 @@ def forward(params, x, state=None):
         product(v[t], W_ifgo, W_ifgo_v)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, v)
+    tape = Tape(size, dtype, c_rows, o, i, g, f, v)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -172,11 +170,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    c_rows = tape.c_rows
     o = tape.o
-    tanh_c = tape.tanh_c
     i = tape.i
     g = tape.g
-    c_rows = tape.c_rows
     f = tape.f
     v = tape.v
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
@@ -189,14 +186,18 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, H + I), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_v = scratch("d_v", (T, B, H + I), dtype)
     d_W_ifgo = np.empty((4 * H, H + I), dtype)
     d_b_ifgo = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_v, d_h_prev_rows,
@@ -206,6 +207,7 @@ def backward(params, tape, dy, dstate=None):
     W_ifgo2[H:2 * H] = W_f
     W_ifgo2[2 * H:3 * H] = W_g
     W_ifgo2[3 * H:4 * H] = W_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -456,17 +458,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_ifgo_v_v = scratch("dot_W_ifgo_v_v", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
-    dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -474,8 +472,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_step = kernel(
         "hvp_forward_step", parts2, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o,
-        c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o,
-        dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        c_rows, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_tanh_c,
+        h_rows, dot_h_rows,
     )
 
     parts[..., :H] = W_i.T
@@ -505,6 +503,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts3 = scratch("parts3", (8 * H, H + I), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_v_dot_W_i_v_v = scratch("d_dot_v_dot_W_i_v_v", (B, H + I), dtype)
     d_dot_v_dot_W_f_v_v = scratch("d_dot_v_dot_W_f_v_v", (B, H + I), dtype)
@@ -532,10 +534,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2,
+        tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
-        f, dot_i_pre, dot_g, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre,
+        f, dot_i_pre, dot_g2, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_v_dot_W_i_v_v, d_dot_v_dot_W_f_v_v, d_dot_v_dot_W_g_v_v,
@@ -557,6 +563,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts3[5 * H:6 * H] = dot_W_g
     parts3[6 * H:7 * H] = W_o
     parts3[7 * H:8 * H] = dot_W_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -152,7 +152,7 @@ inline_point void forward_step_point(
     const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
     const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& i, compute_t& f,
-    compute_t& g, compute_t& o, compute_t& c_new, compute_t& c, compute_t& tanh_c_new, compute_t& h)
+    compute_t& g, compute_t& o, compute_t& c, compute_t& h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t i_pre = W_i_x + U_i_h + b_i;
@@ -167,12 +167,12 @@ inline_point void forward_step_point(
     const compute_t o_pre = W_o_x + U_o_h + b_o;
     o = sigmoid(o_pre);
     // c_new = f * c[t-1] + i * g
-    c_new = c_prev * f + i * g;
+    const compute_t c_new = c_prev * f + i * g;
     // c = k * c_new + (1 - k) * c[t-1]
     const compute_t s1 = 1 - k_;
     c = c_prev * s1 + k_ * c_new;
     // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-    tanh_c_new = tanh(c_new);
+    const compute_t tanh_c_new = tanh(c_new);
     h = k_ * o * tanh_c_new + h_prev * s1;
 }
 
@@ -192,13 +192,11 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ g_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t i, f, g, o, c_new, c, tanh_c_new, h;
+        compute_t i, f, g, o, c, h;
         forward_step_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
@@ -215,15 +213,49 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c_new, c, tanh_c_new, h);
+            i, f, g, o, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        c_new_at[(t * B + iB) * H + iH] = storage_t(c_new);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(tanh_c_new);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t f, const compute_t c_prev, const compute_t i, const compute_t g, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through c_new = f * c[t-1] + i * g
+    c_new = f * c_prev + i * g;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c_new, tanh_c_new;
+        backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            c_new, tanh_c_new);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -262,7 +294,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
@@ -280,7 +312,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -337,11 +369,11 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_c_by_k_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_by_k_at = static_cast<storage_t*>(at[8]);
@@ -353,11 +385,11 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_c_by_k, d_h_by_k;
         backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -960,23 +992,22 @@ inline_point void hvp_forward_step_point(
     const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, const compute_t k_, const compute_t dot_k,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_i_pre, compute_t& i,
-    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
-    compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c_new,
-    compute_t& dot_c_new, compute_t& c, compute_t& dot_c, compute_t& tanh_c_new, compute_t& dot_tanh_c_new,
-    compute_t& h, compute_t& dot_h)
+    compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& dot_c_new, compute_t& c,
+    compute_t& dot_c, compute_t& dot_tanh_c_new, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
     const compute_t i_pre = W_i_x + U_i_h + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
     const compute_t f_pre = W_f_x + U_f_h + b_f;
     dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
     const compute_t g_pre = W_g_x + U_g_h + b_g;
@@ -990,14 +1021,14 @@ inline_point void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c_new = f * c[t-1] + i * g
-    c_new = c_prev * f + i * g;
+    const compute_t c_new = c_prev * f + i * g;
     dot_c_new = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     // c = k * c_new + (1 - k) * c[t-1]
     const compute_t s1 = 1 - k_;
     c = c_prev * s1 + k_ * c_new;
     dot_c = (c_new - c_prev) * dot_k + dot_c_prev * s1 + k_ * dot_c_new;
     // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-    tanh_c_new = tanh(c_new);
+    const compute_t tanh_c_new = tanh(c_new);
     dot_tanh_c_new = dot_c_new * (1 - square(tanh_c_new));
     h = k_ * o * tanh_c_new + h_prev * s1;
     dot_h = k_ * o * dot_tanh_c_new + k_ * dot_o * tanh_c_new + dot_k * (o * tanh_c_new - h_prev) + dot_h_prev * s1;
@@ -1029,26 +1060,22 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ dot_tanh_c_new_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_tanh_c_new_at = static_cast<storage_t*>(at[32]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
-            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
+            dot_tanh_c_new, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
@@ -1084,28 +1111,99 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_k_at[t * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
-            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
+            dot_tanh_c_new, h, dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        c_new_at[(t * B + iB) * H + iH] = storage_t(c_new);
         dot_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_c_new);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(tanh_c_new);
         dot_tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c_new);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_k_pre, const compute_t k_, compute_t& dot_k)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    dot_k = dot_k_pre * k_;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], H = sizes[3];
+    const storage_t* __restrict__ dot_k_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_k;
+        hvp_backward_before_point(
+            compute_t(dot_k_pre_at[iT * H + iH]),
+            compute_t(k_at[iT * H + iH]),
+            dot_k);
+        dot_k2_at[iT * H + iH] = storage_t(dot_k);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c_prev, const compute_t g, compute_t& dot_i, compute_t& dot_f, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through c_new = f * c[t-1] + i * g
+    c_new = i * g + f * c_prev;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_i, dot_f, c_new, tanh_c_new;
+        hvp_backward_before2_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            dot_i, dot_f, c_new, tanh_c_new);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -1173,9 +1271,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
@@ -1184,14 +1282,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[24]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[25]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1206,9 +1304,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_k_at[t * H + iH]),
+            compute_t(dot_k2_at[t * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1217,14 +1315,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
@@ -1260,7 +1358,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at = static_cast<storage_t*>(at[7]);
@@ -1276,7 +1374,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k_at[t * H + iH]),
+            compute_t(dot_k2_at[t * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
@@ -1313,11 +1411,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[8]);
@@ -1340,11 +1438,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k;
         hvp_backward_after_point(
             compute_t(d_dot_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(iT * B + iB) * H + iH]),

@@ -93,16 +93,14 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    k: np.ndarray  # (T, H)
-    o: np.ndarray  # (T, B, H)
-    tanh_c_new: np.ndarray  # (T, B, H)
+    f: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
-    f: np.ndarray  # (T, B, H)
+    k: np.ndarray  # (T, H)
+    o: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
-    c_new: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -168,16 +166,13 @@ def forward(params, x, state=None):
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    c_new = np.empty((T, B, H), dtype)
-    tanh_c_new = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_before = kernel(
         "forward_before", mu, sigma, k,
     )
     forward_step = kernel(
-        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, k, h_rows, i, f, g, o, c_new,
-        tanh_c_new,
+        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, k, h_rows, i, f, g, o,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -195,7 +190,7 @@ def forward(params, x, state=None):
         product(h_rows[t], U_ifgo, U_ifgo_h)
         forward_step(t)
 
-    tape = Tape(size, dtype, k, o, tanh_c_new, i, g, c_rows, f, x, h_rows, c_new)
+    tape = Tape(size, dtype, f, c_rows, i, g, k, o, x, h_rows)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -211,16 +206,14 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
-    k = tape.k
-    o = tape.o
-    tanh_c_new = tape.tanh_c_new
+    f = tape.f
+    c_rows = tape.c_rows
     i = tape.i
     g = tape.g
-    c_rows = tape.c_rows
-    f = tape.f
+    k = tape.k
+    o = tape.o
     x = tape.x
     h_rows = tape.h_rows
-    c_new = tape.c_new
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -238,6 +231,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (T + 1, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
     U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    c_new2 = scratch("c_new2", (T, B, H), dtype)
+    tanh_c_new2 = scratch("tanh_c_new2", (T, B, H), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_h_prev_U_ifgo_h = scratch("d_h_prev_U_ifgo_h", (B, H), dtype)
@@ -255,15 +250,18 @@ def backward(params, tape, dy, dstate=None):
     d_sigma = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", f, c_rows, i, g, c_new2, tanh_c_new2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h,
+        "backward_step", dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new2, i, g, c_rows, f, d_h,
         d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_h_prev_U_ifgo_h, d_h, k, d_h_prev_rows,
     )
     backward_after = kernel(
-        "backward_after", d_c_prev_rows, c_new, c_rows, d_h, o, tanh_c_new, h_rows, d_c_by_k, d_h_by_k,
+        "backward_after", d_c_prev_rows, c_new2, c_rows, d_h, o, tanh_c_new2, h_rows, d_c_by_k, d_h_by_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_c_by_k, d_k_c,
@@ -283,6 +281,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo2[H:2 * H] = U_f
     U_ifgo2[2 * H:3 * H] = U_g
     U_ifgo2[3 * H:4 * H] = U_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -634,19 +633,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    c_new = scratch("c_new", (T, B, H), dtype)
     dot_c_new = scratch("dot_c_new", (T, B, H), dtype)
-    tanh_c_new = scratch("tanh_c_new", (T, B, H), dtype)
     dot_tanh_c_new = scratch("dot_tanh_c_new", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -661,8 +656,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
         dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows,
-        dot_h_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
-        c_new, dot_c_new, tanh_c_new, dot_tanh_c_new,
+        dot_h_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new,
+        dot_tanh_c_new,
     )
 
     parts[..., :H] = W_i.T
@@ -705,6 +700,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (T + 1, B, H), dtype)
     parts5 = scratch("parts5", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_k2 = scratch("dot_k2", (T, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    c_new2 = scratch("c_new2", (T, B, H), dtype)
+    tanh_c_new2 = scratch("tanh_c_new2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
@@ -767,18 +767,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_k_pre, k, dot_k2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i2, dot_f2, c_new2, tanh_c_new2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new, d_h_prev_rows, dot_k,
-        dot_o, d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i, c_rows,
-        dot_f_pre, f, dot_c_rows, dot_i_pre, dot_g, dot_f, d_dot_h, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new2, d_h_prev_rows, dot_k2,
+        dot_o, d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i2, c_rows,
+        dot_f_pre, f, dot_c_rows, dot_i_pre, dot_g, dot_f2, d_dot_h, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, k, d_dot_h, dot_k,
+        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, k, d_dot_h, dot_k2,
         d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev,
         d_dot_h_prev_dot_U_o_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c_prev_rows, c_new, c_rows, d_dot_h, o, tanh_c_new, h_rows,
+        "hvp_backward_after", d_dot_c_prev_rows, c_new2, c_rows, d_dot_h, o, tanh_c_new2, h_rows,
         d_c_prev_rows, dot_c_new, dot_c_rows, d_h_prev_rows, dot_o, dot_tanh_c_new, dot_h_rows,
         d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k,
     )
@@ -833,6 +839,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_U_g
     parts32[6 * H:7 * H] = U_o
     parts32[7 * H:8 * H] = dot_U_o
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

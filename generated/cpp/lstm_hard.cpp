@@ -122,7 +122,7 @@ inline_point void forward_step_point(
     const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
     const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c,
-    compute_t& tanh_c, compute_t& h)
+    compute_t& h)
 {
     // i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t i_pre = W_i_x + U_i_h + b_i;
@@ -139,7 +139,7 @@ inline_point void forward_step_point(
     // c = f * c[t-1] + i * g
     c = c_prev * f + i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     h = o * tanh_c;
 }
 
@@ -157,13 +157,12 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t i, f, g, o, c, tanh_c, h;
+        compute_t i, f, g, o, c, h;
         forward_step_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
@@ -178,14 +177,38 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c, tanh_c, h);
+            i, f, g, o, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -221,7 +244,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
@@ -237,7 +260,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -613,8 +636,8 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
     const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, compute_t& i, compute_t& dot_i, compute_t& f,
-    compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& o, compute_t& dot_o,
-    compute_t& c, compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
+    compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& o, compute_t& dot_o, compute_t& c,
+    compute_t& dot_c, compute_t& h, compute_t& dot_h)
 {
     // i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
@@ -633,7 +656,7 @@ inline_point void hvp_forward_step_point(
     const compute_t g_pre = W_g_x + U_g_h + b_g;
     dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_h;
     g = tanh(g_pre);
-    dot_g = dot_g_pre * (1 - square(g));
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
     // o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     const compute_t dot_U_o_h = dot_U_o_h_U_o + dot_U_o_h_h_prev;
     const compute_t o_pre = W_o_x + U_o_h + b_o;
@@ -644,8 +667,8 @@ inline_point void hvp_forward_step_point(
     c = c_prev * f + i * g;
     dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
-    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
     h = o * tanh_c;
     dot_h = o * dot_tanh_c + dot_o * tanh_c;
 }
@@ -676,18 +699,15 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ g_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t i, dot_i, f, dot_f, dot_g_pre, g, dot_g, o, dot_o, c, dot_c, tanh_c, dot_tanh_c, h, dot_h;
+        compute_t i, dot_i, f, dot_f, dot_g_pre, g, o, dot_o, c, dot_c, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
@@ -719,22 +739,58 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            i, dot_i, f, dot_f, dot_g_pre, g, dot_g, o, dot_o, c, dot_c, tanh_c, dot_tanh_c, h, dot_h);
+            i, dot_i, f, dot_f, dot_g_pre, g, o, dot_o, c, dot_c, h, dot_h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
-        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_g_pre, const compute_t g, const compute_t c, const compute_t dot_c,
+    compute_t& dot_g, compute_t& tanh_c, compute_t& dot_tanh_c)
+{
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    dot_g = dot_g_pre * (1 - square(g));
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_g, tanh_c, dot_tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_g, tanh_c, dot_tanh_c);
+        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -791,19 +847,19 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -817,12 +873,12 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
@@ -830,7 +886,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);

@@ -1934,10 +1934,9 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[26]);
     storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[27]);
     storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[31]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
@@ -2028,9 +2027,7 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
 
         // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-        const compute_t dot_c_std = c_std;
         c_std_at[t * B + iB] = storage_t(c_std);
-        dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
@@ -2092,7 +2089,7 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
         const compute_t dot_s_u_pre = compute_t(0.25) * dot_s_u_sum / H_;
         const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
         dot_s_u_pre_at[t * B + iB] = storage_t(dot_s_u_pre);
-        dot_s_u_at[t * B + iB] = storage_t(dot_s_u);
+        dot_s_u_at[iB] = storage_t(dot_s_u);
     }
 }
 
@@ -2138,31 +2135,25 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[36]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[37]);
     const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[38]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[39]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[39]);
     const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[40]);
     const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[41]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[42]);
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[43]);
     storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[44]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[45]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[46]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[47]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[48]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[49]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[50]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[51]);
-    storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[52]);
-    storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[53]);
-    storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[54]);
-    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[55]);
-    storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[56]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[57]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[45]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[46]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[47]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[48]);
+    storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[49]);
+    storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[50]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[51]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
         const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iB]);
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
         const compute_t s_w = compute_t(s_w_at[t * B + iB]);
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
@@ -2253,13 +2244,10 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             // c = f * c[t-1] + i * g
             const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
             dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
-            dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
             dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
-            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
             dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
-            dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
             dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
-            dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+            dot_o_at[iB * H + iH] = storage_t(dot_o);
             dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
             // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             sum_dot_c_total += dot_c;
@@ -2269,7 +2257,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
         const compute_t dot_c_dot = compute_t(dot_c_dot_total);
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t dot_c_mean = sum_dot_c / H_;
         const compute_t dot_c_share = dot_c_dot / H_;
@@ -2283,16 +2271,13 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[iB * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / dot_c_std;
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / c_std;
             const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
             const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
             const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
-            dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-            dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
     }
@@ -2302,28 +2287,101 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_layer_norm_c2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_h_tanh2_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[31]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
+        const compute_t dot_s_w_pre = compute_t(dot_s_w_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t dot_s_u_pre = compute_t(dot_s_u_pre_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        const compute_t dot_c_mean = compute_t(dot_c_mean_at[iT * B + iB]);
+        const compute_t dot_c_share = compute_t(dot_c_share_at[iT * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[iT * B + iB]);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
+        dot_s_w2_at[iT * B + iB] = storage_t(dot_s_w);
+        dot_s_u2_at[iT * B + iB] = storage_t(dot_s_u);
         double sum_c_total = 0;
         #pragma omp simd reduction(+:sum_c_total)
         for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_i_pre = compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_f_pre = compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_g_pre = compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(iT * B + iB) * H + iH]);
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t dot_i = dot_i_pre * i * (1 - i);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t dot_f = dot_f_pre * f * (1 - f);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t dot_g = dot_g_pre * (1 - square(g));
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t dot_o = dot_o_pre * o * (1 - o);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+            dot_layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
             sum_c_total += c;
         }
         const compute_t sum_c = compute_t(sum_c_total);
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t c_centred = c - sum_c / H_;
-            const compute_t c_standard = c_centred / (H_ * dot_c_std);
+            const compute_t c_standard = c_centred / (c_std * H_);
             c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
         }
     }
@@ -2335,18 +2393,18 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_h_tanh2_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[17]);
@@ -2354,7 +2412,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[25]);
@@ -2368,54 +2426,53 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[33]);
     const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[34]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[35]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[36]);
-    const storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[37]);
-    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[38]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[39]);
-    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[40]);
-    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[41]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[42]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[43]);
-    const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[44]);
-    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[45]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[46]);
-    storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[47]);
-    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[48]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[49]);
-    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[50]);
-    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[51]);
-    storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[52]);
-    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[53]);
-    storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[54]);
-    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[55]);
-    storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[56]);
-    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[57]);
-    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[58]);
-    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[59]);
-    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[60]);
-    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[61]);
-    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[62]);
-    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[63]);
-    storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[64]);
-    storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[65]);
-    storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[66]);
-    storage_t* __restrict__ d_dot_s_u_sum_at = static_cast<storage_t*>(at[67]);
-    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[68]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[69]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[70]);
-    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[71]);
-    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[72]);
-    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[73]);
-    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[74]);
+    const storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[36]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[37]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[38]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[39]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[40]);
+    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[41]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[42]);
+    const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[45]);
+    storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[46]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[47]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[48]);
+    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[49]);
+    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[50]);
+    storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[51]);
+    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[52]);
+    storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[53]);
+    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[54]);
+    storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[55]);
+    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[56]);
+    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[57]);
+    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[58]);
+    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[59]);
+    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[60]);
+    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[61]);
+    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[62]);
+    storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[63]);
+    storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[64]);
+    storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[65]);
+    storage_t* __restrict__ d_dot_s_u_sum_at = static_cast<storage_t*>(at[66]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[67]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[68]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[69]);
+    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[70]);
+    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[71]);
+    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[72]);
+    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[73]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t dot_c_mean = compute_t(dot_c_mean_at[t * B + iB]);
         const compute_t dot_c_share = compute_t(dot_c_share_at[t * B + iB]);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u2_at[t * B + iB]);
         double d_dot_c_std_total = 0;
         double d_dot_c_share_dot_layer_norm_c_total = 0;
         double d_dot_c_mean_dot_layer_norm_c_total = 0;
@@ -2433,15 +2490,15 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[(t * B + iB) * H + iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
             const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
@@ -2455,7 +2512,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_h_pre = d_h_tanh * s1;
             const compute_t d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
             const compute_t d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) *
-                d_dot_layer_norm_c / square(dot_c_std);
+                d_dot_layer_norm_c / square(c_std);
             // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             const compute_t d_dot_o = h_tanh * d_dot_h;
             const compute_t s2 = 1 - o;
@@ -2502,7 +2559,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
 
         const compute_t H_ = compute_t(H);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        const compute_t s18 = 1 / dot_c_std;
+        const compute_t s18 = 1 / c_std;
         const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s18;
         const compute_t d_dot_c_dot = d_dot_c_share / H_;
         const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s18;
@@ -2552,7 +2609,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
             const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            const compute_t s8 = d_dot_layer_norm_c / dot_c_std;
+            const compute_t s8 = d_dot_layer_norm_c / c_std;
             const compute_t d_layer_norm_c = gamma_c * d_h_pre + dot_c * d_dot_c_dot - dot_c_share * s8 +
                 dot_gamma_c * d_dot_h_pre;
             // through c = f * c[t-1] + i * g
@@ -2641,7 +2698,6 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         d_m_u_dot_f_pre_at[iB] = storage_t(d_m_u_dot_f_pre);
         d_m_u_dot_g_pre_at[iB] = storage_t(d_m_u_dot_g_pre);
 
-        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
         const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
@@ -2669,7 +2725,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
-            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
+            const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
             const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
@@ -2677,14 +2733,14 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
             const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
             const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
             const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
             const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
+            const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next + c_standard * d_dot_c_std;
@@ -2877,7 +2933,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[10]);
@@ -2904,7 +2960,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_s_u_at[t * B + iB]),
+            compute_t(dot_s_u2_at[t * B + iB]),
             compute_t(d_dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -2991,7 +3047,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_layer_norm_c2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_c_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3000,7 +3056,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_layer_norm_c_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_layer_norm_c2_at[(iT * B + iB) * H + iH]);
         d_gamma_c_dot_h_pre_at[iH] = storage_t(total);
     }
 }
@@ -3026,7 +3082,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[21]);
@@ -3035,7 +3091,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[30]);
@@ -3073,11 +3129,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
-        const compute_t dot_s_w = compute_t(dot_s_w_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w2_at[iT * B + iB]);
         const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
         const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u2_at[iT * B + iB]);
         double d_dot_m_w_dot_i_pre_total = 0;
         double d_dot_m_w_dot_f_pre_total = 0;
         double d_dot_m_w_dot_g_pre_total = 0;
@@ -3460,7 +3516,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[10]);
@@ -3488,7 +3544,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_s_w_at[iT * B + iB]),
+            compute_t(dot_s_w2_at[iT * B + iB]),
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),

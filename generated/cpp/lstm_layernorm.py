@@ -886,29 +886,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_m_u = scratch("dot_m_u", (T, B), dtype)
     dot_s_u_pre = scratch("dot_s_u_pre", (T, B), dtype)
     s_u = scratch("s_u", (T, B), dtype)
-    dot_s_u = scratch("dot_s_u", (T, B), dtype)
+    dot_s_u = scratch("dot_s_u", (B,), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
-    dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    dot_o = scratch("dot_o", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (B, H), dtype)
     c_centred2 = scratch("c_centred2", (B, H), dtype)
     c_std = scratch("c_std", (T, B), dtype)
     layer_norm_c = scratch("layer_norm_c", (T, B, H), dtype)
     dot_c_mean = scratch("dot_c_mean", (T, B), dtype)
     dot_c_share = scratch("dot_c_share", (T, B), dtype)
-    dot_c_std = scratch("dot_c_std", (T, B), dtype)
-    dot_layer_norm_c = scratch("dot_layer_norm_c", (T, B, H), dtype)
-    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_tanh = scratch("h_tanh", (T, B, H), dtype)
-    dot_h_tanh = scratch("dot_h_tanh", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
@@ -925,7 +918,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i,
         gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
-        dot_u, i, f, g, o, c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
+        dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", dot_u, u, m_u, s_u, dot_m_u, dot_s_u_pre, dot_s_u,
@@ -934,10 +927,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step_rows4", dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u,
         dot_s_u, dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
         dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
-        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c,
-        dot_c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_i_pre, dot_i, dot_f_pre, dot_f, dot_g_pre,
-        dot_g, dot_o_pre, dot_o, dot_c_mean, dot_c_share, dot_layer_norm_c, dot_h_pre, dot_h_tanh,
-        dot_h_rows,
+        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std,
+        dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_i_pre, dot_f_pre, dot_g_pre, dot_o_pre, dot_o,
+        dot_c_mean, dot_c_share, dot_h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -984,6 +976,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts3 = scratch("parts3", (8 * H, I), dtype)
     parts4 = scratch("parts4", (8 * H, H), dtype)
+    dot_s_w2 = scratch("dot_s_w2", (T, B), dtype)
+    dot_s_u2 = scratch("dot_s_u2", (T, B), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
+    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
+    dot_layer_norm_c2 = scratch("dot_layer_norm_c2", (T, B, H), dtype)
+    dot_h_pre2 = scratch("dot_h_pre2", (T, B, H), dtype)
+    dot_h_tanh2 = scratch("dot_h_tanh2", (T, B, H), dtype)
     c_standard = scratch("c_standard", (T, B, H), dtype)
     d_dot_h_pre = scratch("d_dot_h_pre", (T, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
@@ -1121,14 +1122,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", c_rows, dot_c_std, c_standard,
+        "hvp_backward_before_rows", c_rows, dot_s_w_pre, s_w, dot_s_u_pre, s_u, dot_i_pre, i, dot_f_pre, f,
+        dot_g_pre, g, dot_o_pre, o, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c,
+        dot_beta_c, gamma_c, h_tanh, dot_s_w2, dot_s_u2, dot_i2, dot_f2, dot_g2, dot_o2, dot_layer_norm_c2,
+        dot_h_pre2, dot_h_tanh2, c_standard,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o,
-        gamma_c, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, dot_c_std, dot_o_pre, dot_h_tanh,
-        gamma_uo, u, m_u, s_u, dot_gamma_uo, dot_u, dot_m_u, dot_s_u, dot_gamma_c, d_dot_c_prev_rows, i, g,
-        c_rows, f, gamma_ui, gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows,
-        c_std, c_standard, dot_g_pre, dot_i, dot_f_pre, dot_i_pre, dot_g, dot_f, dot_s_u_pre, d_dot_h_pre,
+        "hvp_backward_step_rows", dy, d_dot_h_prev_rows, o, dot_h_pre2, h_tanh, d_h_prev_rows, dot_o2,
+        gamma_c, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh2, gamma_uo,
+        u, m_u, s_u, dot_gamma_uo, dot_u, dot_m_u, dot_s_u2, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows,
+        f, gamma_ui, gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows,
+        c_standard, dot_g_pre, dot_i2, dot_f_pre, dot_i_pre, dot_g2, dot_f2, dot_s_u_pre, d_dot_h_pre,
         d_h_pre, d_dot_layer_norm_c, d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre,
         d_m_u_dot_o_pre, d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i,
         d_dot_i_pre, d_dot_m_u_dot_i_pre, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre,
@@ -1142,7 +1146,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_u, d_u,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u,
+        "hvp_backward_step", d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u2,
         d_dot_g_pre, gamma_ug, d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf,
         d_dot_i_pre, gamma_ui, d_i_pre, dot_gamma_ui, d_parts,
     )
@@ -1154,12 +1158,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum", d_h_pre, layer_norm_c, d_gamma_c_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
+        "hvp_backward_after_sum2", d_dot_h_pre, dot_layer_norm_c2, d_gamma_c_dot_h_pre,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_i_pre, gamma_wi, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg,
         d_dot_o_pre, gamma_wo, d_i_pre, d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w,
-        dot_m_w, dot_s_w, dot_gamma_wf, dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u,
+        dot_m_w, dot_s_w2, dot_gamma_wf, dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u2,
         dot_s_w_pre, d_dot_m_w_dot_i_pre, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre,
         d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
         d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
@@ -1175,7 +1179,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_w, d_w,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w,
+        "hvp_backward_after", d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w2,
         d_dot_g_pre, gamma_wg, d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf,
         d_dot_i_pre, gamma_wi, d_i_pre, dot_gamma_wi, d_parts2,
     )

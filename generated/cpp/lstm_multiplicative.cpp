@@ -140,7 +140,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(U_m_h_at[(t * B + iB) * H + iH]),
             m);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        m_at[iB * H + iH] = storage_t(m);
     }
 }
 
@@ -149,7 +149,7 @@ inline_point void forward_step2_point(
     const compute_t U_f_m, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_m,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_m, const compute_t b_o,
     const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c,
-    compute_t& tanh_c, compute_t& h)
+    compute_t& h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
     const compute_t i_pre = W_i_x + U_i_m + b_i;
@@ -166,7 +166,7 @@ inline_point void forward_step2_point(
     // c = f * c[t-1] + i * g
     c = c_prev * f + i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     h = o * tanh_c;
 }
 
@@ -184,13 +184,12 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t i, f, g, o, c, tanh_c, h;
+        compute_t i, f, g, o, c, h;
         forward_step2_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
@@ -205,14 +204,46 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c, tanh_c, h);
+            i, f, g, o, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t W_m_x, const compute_t U_m_h, const compute_t c, compute_t& m, compute_t& tanh_c)
+{
+    // through m = (W_m @ x) * (U_m @ h[t-1])
+    m = W_m_x * U_m_h;
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ m2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, tanh_c;
+        backward_before_point(
+            compute_t(W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            m, tanh_c);
+        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -248,7 +279,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
@@ -264,7 +295,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -824,8 +855,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -840,54 +870,48 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             U_m_h, dot_U_m_h, m, dot_m);
         U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
-        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
 inline_point void hvp_forward_step2_point(
-    const compute_t dot_U_i_m_U_i, const compute_t dot_U_i_m_m, const compute_t W_i_x,
-    const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
-    const compute_t dot_U_f_m_U_f, const compute_t dot_U_f_m_m, const compute_t W_f_x,
-    const compute_t U_f_m, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
-    const compute_t dot_U_g_m_U_g, const compute_t dot_U_g_m_m, const compute_t W_g_x,
-    const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
-    const compute_t dot_U_o_m_U_o, const compute_t dot_U_o_m_m, const compute_t W_o_x,
-    const compute_t U_o_m, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t W_i_x, const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x,
+    const compute_t dot_U_i_m, const compute_t dot_b_i, const compute_t W_f_x, const compute_t U_f_m,
+    const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_U_f_m, const compute_t dot_b_f,
+    const compute_t W_g_x, const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x,
+    const compute_t dot_U_g_m, const compute_t dot_b_g, const compute_t W_o_x, const compute_t U_o_m,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_U_o_m, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i,
-    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
-    compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c,
-    compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
+    compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c,
+    compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
-    const compute_t dot_U_i_m = dot_U_i_m_U_i + dot_U_i_m_m;
     const compute_t i_pre = W_i_x + U_i_m + b_i;
-    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_m;
+    dot_i_pre = dot_W_i_x + dot_U_i_m + dot_b_i;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ m + b_f)
-    const compute_t dot_U_f_m = dot_U_f_m_U_f + dot_U_f_m_m;
     const compute_t f_pre = W_f_x + U_f_m + b_f;
-    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_m;
+    dot_f_pre = dot_W_f_x + dot_U_f_m + dot_b_f;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ m + b_g)
-    const compute_t dot_U_g_m = dot_U_g_m_U_g + dot_U_g_m_m;
     const compute_t g_pre = W_g_x + U_g_m + b_g;
-    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_m;
+    dot_g_pre = dot_W_g_x + dot_U_g_m + dot_b_g;
     g = tanh(g_pre);
     dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ x + U_o @ m + b_o)
-    const compute_t dot_U_o_m = dot_U_o_m_U_o + dot_U_o_m_m;
     const compute_t o_pre = W_o_x + U_o_m + b_o;
-    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_m;
+    dot_o_pre = dot_W_o_x + dot_U_o_m + dot_b_o;
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
     c = c_prev * f + i * g;
     dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     h = o * tanh_c;
     dot_h = o * dot_tanh_c + dot_o * tanh_c;
@@ -896,36 +920,36 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_ifgo_m_m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_i_m_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ dot_U_f_m_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_U_g_m_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_U_o_m_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[30]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[31]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[32]);
@@ -933,47 +957,41 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
-            tanh_c, dot_tanh_c, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h;
         hvp_forward_step2_point(
-            compute_t(parts5_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_o_m_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
-            tanh_c, dot_tanh_c, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
@@ -982,10 +1000,67 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t W_m_x, const compute_t U_m_h, const compute_t dot_W_m_x, const compute_t dot_U_m_h,
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c, compute_t& m, compute_t& dot_m, compute_t& dot_i, compute_t& dot_f, compute_t& tanh_c)
+{
+    // through m = (W_m @ x) * (U_m @ h[t-1])
+    m = W_m_x * U_m_h;
+    dot_m = W_m_x * dot_U_m_h + U_m_h * dot_W_m_x;
+    // through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, dot_m, dot_i, dot_f, tanh_c;
+        hvp_backward_before_point(
+            compute_t(W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            m, dot_m, dot_i, dot_f, tanh_c);
+        m_at[(iT * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1045,7 +1120,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -1055,13 +1130,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1074,7 +1149,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1084,14 +1159,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);

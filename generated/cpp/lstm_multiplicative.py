@@ -93,17 +93,15 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    W_m_x: np.ndarray  # (T, B, H)
+    U_m_h: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
-    W_m_x: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
     x: np.ndarray  # (T, B, I)
-    m: np.ndarray  # (T, B, H)
-    U_m_h: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -166,20 +164,19 @@ def forward(params, x, state=None):
     W_m_x = np.empty((T, B, H), dtype)
     W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
     U_m_h = np.empty((T, B, H), dtype)
-    m = np.empty((T, B, H), dtype)
+    m = scratch("m", (B, H), dtype)
     U_ifgo_m = scratch("U_ifgo_m", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
         "forward_step", W_m_x, U_m_h, m,
     )
     forward_step2 = kernel(
-        "forward_step2", W_ifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        "forward_step2", W_ifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -199,10 +196,10 @@ def forward(params, x, state=None):
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(h_rows[t], U_m_T, U_m_h[t])
         forward_step(t)
-        product(m[t], U_ifgo, U_ifgo_m)
+        product(m, U_ifgo, U_ifgo_m)
         forward_step2(t)
 
-    tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, W_m_x, h_rows, x, m, U_m_h)
+    tape = Tape(size, dtype, W_m_x, U_m_h, c_rows, o, i, g, f, h_rows, x)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -218,17 +215,15 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    W_m_x = tape.W_m_x
+    U_m_h = tape.U_m_h
+    c_rows = tape.c_rows
     o = tape.o
-    tanh_c = tape.tanh_c
     i = tape.i
     g = tape.g
-    c_rows = tape.c_rows
     f = tape.f
-    W_m_x = tape.W_m_x
     h_rows = tape.h_rows
     x = tape.x
-    m = tape.m
-    U_m_h = tape.U_m_h
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -246,6 +241,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
     U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    m2 = scratch("m2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_m = scratch("d_m", (T, B, H), dtype)
     d_U_m_h = scratch("d_U_m_h", (T, B, H), dtype)
@@ -260,8 +257,11 @@ def backward(params, tape, dy, dstate=None):
     d_b_ifgo = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", W_m_x, U_m_h, c_rows, m2, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_m, W_m_x, d_U_m_h,
@@ -281,6 +281,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo2[H:2 * H] = U_f
     U_ifgo2[2 * H:3 * H] = U_g
     U_ifgo2[3 * H:4 * H] = U_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -294,7 +295,7 @@ def backward(params, tape, dy, dstate=None):
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(d_U_m_h.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_m)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
-    product(d_ifgo_pre.reshape(-1, 4 * H).T, m.reshape(-1, H), d_U_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, m2.reshape(-1, H), d_U_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
     backward_after()
     # through m = (W_m @ x) * (U_m @ h[t-1])
@@ -657,8 +658,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     parts = scratch("parts", (I, 9 * H), dtype)
     W_mifgo = scratch("W_mifgo", (I, 5 * H), dtype)
+    dot_U_i2 = scratch("dot_U_i2", (2 * H, H), dtype)
+    dot_U_f2 = scratch("dot_U_f2", (2 * H, H), dtype)
+    dot_U_g2 = scratch("dot_U_g2", (2 * H, H), dtype)
+    dot_U_o2 = scratch("dot_U_o2", (2 * H, H), dtype)
     dot_U_m2 = scratch("dot_U_m2", (H, 2 * H), dtype)
-    parts4 = scratch("parts4", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
     U_m_T2 = scratch("U_m_T2", (H, H), dtype)
     W_m_x = scratch("W_m_x", (T, B, H), dtype)
@@ -673,23 +677,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_m_h = scratch("U_m_h", (T, B, H), dtype)
     dot_U_m_h_h_prev = scratch("dot_U_m_h_h_prev", (B, H), dtype)
     dot_U_m_h = scratch("dot_U_m_h", (T, B, H), dtype)
-    m = scratch("m", (T, B, H), dtype)
-    dot_m = scratch("dot_m", (T, B, H), dtype)
-    parts5 = scratch("parts5", (B, 8 * H), dtype)
-    dot_U_ifgo_m_m = scratch("dot_U_ifgo_m_m", (B, 4 * H), dtype)
+    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
+    U_ifgo_m = scratch("U_ifgo_m", (B, 4 * H), dtype)
+    dot_U_i_m = scratch("dot_U_i_m", (B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_U_f_m = scratch("dot_U_f_m", (B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_U_g_m = scratch("dot_U_g_m", (B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_U_o_m = scratch("dot_U_o_m", (B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -699,13 +702,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before", parts2, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, m, dot_m,
+        "hvp_forward_step", parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, dot_m2,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts5, dot_U_ifgo_m_m, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i,
-        dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows,
-        dot_h_rows,
+        "hvp_forward_step2", parts2, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x,
+        dot_U_f_m, dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows,
+        dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c,
+        h_rows, dot_h_rows,
     )
 
     parts[..., :H] = dot_W_m.T
@@ -722,20 +725,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_mifgo[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
     W_mifgo[..., 3 * H:4 * H] = parts[..., 5 * H:6 * H]
     W_mifgo[..., 4 * H:5 * H] = parts[..., 7 * H:8 * H]
+    dot_U_i2[:H] = dot_U_i.T
+    dot_U_i2[H:2 * H] = U_i.T
+    dot_U_f2[:H] = dot_U_f.T
+    dot_U_f2[H:2 * H] = U_f.T
+    dot_U_g2[:H] = dot_U_g.T
+    dot_U_g2[H:2 * H] = U_g.T
+    dot_U_o2[:H] = dot_U_o.T
+    dot_U_o2[H:2 * H] = U_o.T
     dot_U_m2[..., :H] = U_m.T
     dot_U_m2[..., H:2 * H] = dot_U_m.T
-    parts4[..., :H] = U_i.T
-    parts4[..., H:2 * H] = dot_U_i.T
-    parts4[..., 2 * H:3 * H] = U_f.T
-    parts4[..., 3 * H:4 * H] = dot_U_f.T
-    parts4[..., 4 * H:5 * H] = U_g.T
-    parts4[..., 5 * H:6 * H] = dot_U_g.T
-    parts4[..., 6 * H:7 * H] = U_o.T
-    parts4[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts4[..., :H]
-    U_ifgo[..., H:2 * H] = parts4[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
     U_m_T2[...] = U_m.T
     # m = (W_m @ x) * (U_m @ h[t-1])
     product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
@@ -748,17 +751,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
         hvp_forward_step(t)
-        product(m[t], parts4, parts5)
-        product(dot_m[t], U_ifgo, dot_U_ifgo_m_m)
+        product(dot_m2[:, :H], U_ifgo, U_ifgo_m)
+        # i = sigmoid(W_i @ x + U_i @ m + b_i)
+        product(dot_m2, dot_U_i2, dot_U_i_m)
+        # f = sigmoid(W_f @ x + U_f @ m + b_f)
+        product(dot_m2, dot_U_f2, dot_U_f_m)
+        # g = tanh(W_g @ x + U_g @ m + b_g)
+        product(dot_m2, dot_U_g2, dot_U_g_m)
+        # o = sigmoid(W_o @ x + U_o @ m + b_o)
+        product(dot_m2, dot_U_o2, dot_U_o_m)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts6 = scratch("parts6", (8 * H, I), dtype)
-    parts42 = scratch("parts42", (8 * H, H), dtype)
+    parts4 = scratch("parts4", (8 * H, I), dtype)
+    parts5 = scratch("parts5", (8 * H, H), dtype)
     dot_U_m22 = scratch("dot_U_m22", (2 * H, H), dtype)
+    m = scratch("m", (T, B, H), dtype)
+    dot_m = scratch("dot_m", (T, B, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_m_dot_U_i_m_m = scratch("d_dot_m_dot_U_i_m_m", (B, H), dtype)
     d_dot_m_dot_U_f_m_m = scratch("d_dot_m_dot_U_f_m_m", (B, H), dtype)
@@ -811,10 +826,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", W_m_x, U_m_h, dot_W_m_x, dot_U_m_h, dot_i_pre, i, dot_f_pre, f, c_rows, m,
+        dot_m, dot_i2, dot_f2, tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
-        f, dot_i_pre, dot_g, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre,
+        f, dot_i_pre, dot_g, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_m_dot_U_i_m_m, d_dot_m_dot_U_f_m_m, d_dot_m_dot_U_g_m_m,
@@ -837,24 +856,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_m, d_U_i, d_U_f, d_U_g, d_U_o,
     )
 
-    parts6[:H] = W_i
-    parts6[H:2 * H] = dot_W_i
-    parts6[2 * H:3 * H] = W_f
-    parts6[3 * H:4 * H] = dot_W_f
-    parts6[4 * H:5 * H] = W_g
-    parts6[5 * H:6 * H] = dot_W_g
-    parts6[6 * H:7 * H] = W_o
-    parts6[7 * H:8 * H] = dot_W_o
-    parts42[:H] = U_i
-    parts42[H:2 * H] = dot_U_i
-    parts42[2 * H:3 * H] = U_f
-    parts42[3 * H:4 * H] = dot_U_f
-    parts42[4 * H:5 * H] = U_g
-    parts42[5 * H:6 * H] = dot_U_g
-    parts42[6 * H:7 * H] = U_o
-    parts42[7 * H:8 * H] = dot_U_o
+    parts4[:H] = W_i
+    parts4[H:2 * H] = dot_W_i
+    parts4[2 * H:3 * H] = W_f
+    parts4[3 * H:4 * H] = dot_W_f
+    parts4[4 * H:5 * H] = W_g
+    parts4[5 * H:6 * H] = dot_W_g
+    parts4[6 * H:7 * H] = W_o
+    parts4[7 * H:8 * H] = dot_W_o
+    parts5[:H] = U_i
+    parts5[H:2 * H] = dot_U_i
+    parts5[2 * H:3 * H] = U_f
+    parts5[3 * H:4 * H] = dot_U_f
+    parts5[4 * H:5 * H] = U_g
+    parts5[5 * H:6 * H] = dot_U_g
+    parts5[6 * H:7 * H] = U_o
+    parts5[7 * H:8 * H] = dot_U_o
     dot_U_m22[:H] = U_m
     dot_U_m22[H:2 * H] = dot_U_m
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -867,13 +887,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
         product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_m_dot_U_o_m_m)
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        product(d_parts_pre[t], parts42, d_m[t])
+        product(d_parts_pre[t], parts5, d_m[t])
         hvp_backward_step2(t)
         product(d_dot_U_m_h2[t], dot_U_m22, d_h_prev_rows[t % 2])
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_dot_U_m_h2[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
 
-    product(d_parts_pre.reshape(-1, 8 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts4, d_x_parts.reshape(-1, I))
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(d_dot_U_m_h2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
     # through m = (W_m @ x) * (U_m @ h[t-1])

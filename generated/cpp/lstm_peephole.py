@@ -94,9 +94,8 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
+    o: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
@@ -168,12 +167,10 @@ def forward(params, x, state=None):
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, tanh_c,
-        y_rows,
+        "forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, y_rows,
     )
 
     W_zifo[..., :H] = W_z.T
@@ -190,7 +187,7 @@ def forward(params, x, state=None):
         product(y_rows[t], R_zifo, R_zifo_y)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, c_rows, f, z, i, x, y_rows)
+    tape = Tape(size, dtype, c_rows, o, f, z, i, x, y_rows)
     last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
     return y_rows[1:].copy(), last, tape
 
@@ -206,9 +203,8 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
-    o = tape.o
-    tanh_c = tape.tanh_c
     c_rows = tape.c_rows
+    o = tape.o
     f = tape.f
     z = tape.z
     i = tape.i
@@ -232,6 +228,7 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_zifo2 = scratch("W_zifo2", (4 * H, I), dtype)
     R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zifo = np.empty((4 * H, I), dtype)
@@ -242,8 +239,11 @@ def backward(params, tape, dy, dstate=None):
     d_p_o = np.empty((H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f,
+        "backward_step", dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f,
         d_zifo_pre,
     )
     backward_after_sum = kernel(
@@ -264,6 +264,7 @@ def backward(params, tape, dy, dstate=None):
     R_zifo2[H:2 * H] = R_i
     R_zifo2[2 * H:3 * H] = R_f
     R_zifo2[3 * H:4 * H] = R_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -599,17 +600,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -621,8 +618,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
         dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
-        dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o,
-        dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_o, dot_tanh_c, y_rows,
+        dot_y_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -664,6 +661,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = scratch("d_dot_y_prev_dot_R_i_y_y_prev", (B, H), dtype)
@@ -711,10 +712,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, c_rows, dot_z2, dot_i2, dot_f2,
+        tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o, dot_o_pre,
         dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, z, dot_i_pre, i,
-        dot_z, dot_z_pre, dot_i, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
+        dot_z2, dot_z_pre, dot_i2, p_i, dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev,
@@ -767,6 +772,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_R_f
     parts32[6 * H:7 * H] = R_o
     parts32[7 * H:8 * H] = dot_R_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

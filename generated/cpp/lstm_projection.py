@@ -96,15 +96,13 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    c_rows: np.ndarray  # (T + 1, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     r_rows: np.ndarray  # (T + 1, B, P)
-    m: np.ndarray  # (T, B, H)
 
 
 def init(I, P, H, seed=0, dtype=np.float32):
@@ -174,12 +172,11 @@ def forward(params, x, state=None):
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
-    m = np.empty((T, B, H), dtype)
+    m = scratch("m", (B, H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m,
+        "forward_step", W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, m,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -197,9 +194,9 @@ def forward(params, x, state=None):
         product(r_rows[t], U_ifgo, U_ifgo_r)
         forward_step(t)
         # r = W_r @ m
-        product(m[t], W_r_T, r_rows[t + 1])
+        product(m, W_r_T, r_rows[t + 1])
 
-    tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, x, r_rows, m)
+    tape = Tape(size, dtype, c_rows, o, i, g, f, x, r_rows)
     last = {"r": r_rows[T].copy(), "c": c_rows[T].copy()}
     return r_rows[1:].copy(), last, tape
 
@@ -215,15 +212,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    c_rows = tape.c_rows
     o = tape.o
-    tanh_c = tape.tanh_c
     i = tape.i
     g = tape.g
-    c_rows = tape.c_rows
     f = tape.f
     x = tape.x
     r_rows = tape.r_rows
-    m = tape.m
     T, B, I, P, H = sizes = [size[axis] for axis in ("T", "B", "I", "P", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["r"])
@@ -243,6 +238,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
     U_ifgo2 = scratch("U_ifgo2", (4 * H, P), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    m2 = scratch("m2", (T, B, H), dtype)
     d_r = scratch("d_r", (T, B, P), dtype)
     d_m = scratch("d_m", (B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -256,11 +253,14 @@ def backward(params, tape, dy, dstate=None):
     d_W_r = np.empty((P, H), dtype)
     d_r_prev_rows[T % 2] = dstate["r"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", c_rows, o, tanh_c2, m2,
+    )
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
     backward_step2 = kernel(
-        "backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
+        "backward_step2", d_m, o, tanh_c2, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_ifgo_pre, c_rows, d_p_i,
@@ -280,6 +280,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo2[H:2 * H] = U_f
     U_ifgo2[2 * H:3 * H] = U_g
     U_ifgo2[3 * H:4 * H] = U_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -299,7 +300,7 @@ def backward(params, tape, dy, dstate=None):
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     backward_after_sum3()
     # through r = W_r @ m
-    product(d_r.reshape(-1, P).T, m.reshape(-1, H), d_W_r)
+    product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
 
     dparams = {
         "W_i": d_W_ifgo[:H],
@@ -633,10 +634,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     parts = scratch("parts", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * H, P), dtype)
     parts3 = scratch("parts3", (P, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
     W_r_T = scratch("W_r_T", (H, P), dtype)
-    dot_W_r_T = scratch("dot_W_r_T", (H, P), dtype)
     parts2 = scratch("parts2", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
@@ -647,22 +648,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_ifgo_r_r_prev = scratch("dot_U_ifgo_r_r_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
-    m = scratch("m", (T, B, H), dtype)
-    dot_m = scratch("dot_m", (T, B, H), dtype)
-    dot_r_W_r = scratch("dot_r_W_r", (B, P), dtype)
-    dot_r_m = scratch("dot_r_m", (B, P), dtype)
+    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     dot_r_rows[0] = dot_state["r"]
@@ -673,11 +668,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
         dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
-        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
-        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m, dot_m,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", dot_r_W_r, dot_r_m, dot_r_rows,
+        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
+        dot_tanh_c, dot_m2,
     )
 
     parts[..., :H] = W_i.T
@@ -692,6 +684,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
     W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
     W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    dot_W_r2[:H] = dot_W_r.T
+    dot_W_r2[H:2 * H] = W_r.T
     parts3[..., :H] = U_i.T
     parts3[..., H:2 * H] = dot_U_i.T
     parts3[..., 2 * H:3 * H] = U_f.T
@@ -705,7 +699,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
     U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
     W_r_T[...] = W_r.T
-    dot_W_r_T[...] = dot_W_r.T
     product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
@@ -715,12 +708,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
         hvp_forward_step(t)
         # r = W_r @ m
-        product(m[t], W_r_T, r_rows[t + 1])
+        product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
         # r = W_r @ m
-        product(m[t], dot_W_r_T, dot_r_W_r)
-        # r = W_r @ m
-        product(dot_m[t], W_r_T, dot_r_m)
-        hvp_forward_step2(t)
+        product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
     dy = np.ascontiguousarray(cotangents["r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (T + 1, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
@@ -728,7 +718,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, P), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (P, 2 * H), dtype)
+    dot_W_r22 = scratch("dot_W_r22", (P, 2 * H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    m = scratch("m", (T, B, H), dtype)
+    dot_m = scratch("dot_m", (T, B, H), dtype)
     d_dot_r = scratch("d_dot_r", (T, B, P), dtype)
     d_dot_m_m_dot_r_W_r = scratch("d_dot_m_m_dot_r_W_r", (B, 2 * H), dtype)
     d_m_r = scratch("d_m_r", (B, H), dtype)
@@ -782,13 +777,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_r_prev_rows[T % 2] = dstate["r"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i2, dot_f2,
+        tanh_c2, m, dot_m,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre,
-        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows,
-        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
+        "hvp_backward_step2", d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c2, dot_o, dot_o_pre,
+        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i2, c_rows,
+        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_r_prev_dot_U_i_r_r_prev, d_dot_r_prev_dot_U_f_r_r_prev,
@@ -844,14 +843,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_U_g
     parts32[6 * H:7 * H] = U_o
     parts32[7 * H:8 * H] = dot_U_o
-    dot_W_r2[..., :H] = W_r
-    dot_W_r2[..., H:2 * H] = dot_W_r
+    dot_W_r22[..., :H] = W_r
+    dot_W_r22[..., H:2 * H] = dot_W_r
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         # through r = W_r @ m
         product(d_r_prev_rows[t + 1], W_r, d_m_r)
         hvp_backward_step(t)
-        product(d_dot_r[t], dot_W_r2, d_dot_m_m_dot_r_W_r)
+        product(d_dot_r[t], dot_W_r22, d_dot_m_m_dot_r_W_r)
         hvp_backward_step2(t)
         product(d_parts_pre[t], parts32, d_r_prev_rows[t])
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)

@@ -95,18 +95,16 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    a_pre: np.ndarray  # (T, B)
+    c_rows: np.ndarray  # (T + 1, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    a_log: np.ndarray  # (T, B)
     s: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     a: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
-    c_rows: np.ndarray  # (T + 1, B, H)
-    a_pre: np.ndarray  # (T, B)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -169,7 +167,7 @@ def forward(params, inputs, state=None):
     W_s_T = scratch("W_s_T", (H, H), dtype)
     W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
     a_pre = np.empty((T, B), dtype)
-    a_log = np.empty((T, B), dtype)
+    a_log = scratch("a_log", (T, B), dtype)
     U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
@@ -178,7 +176,6 @@ def forward(params, inputs, state=None):
     W_s_c = scratch("W_s_c", (B, H), dtype)
     s = np.empty((T, B, H), dtype)
     a = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_before = kernel(
@@ -186,7 +183,7 @@ def forward(params, inputs, state=None):
     )
     forward_step = kernel(
         "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, i, f, g, o, s, a,
-        tanh_c, h_rows,
+        h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -207,7 +204,7 @@ def forward(params, inputs, state=None):
         product(c_rows[t], W_s_T, W_s_c)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, f, a_log, s, i, g, a, x, h_rows, c_rows, a_pre)
+    tape = Tape(size, dtype, a_pre, c_rows, o, f, s, i, g, a, x, h_rows)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -223,18 +220,16 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    a_pre = tape.a_pre
+    c_rows = tape.c_rows
     o = tape.o
-    tanh_c = tape.tanh_c
     f = tape.f
-    a_log = tape.a_log
     s = tape.s
     i = tape.i
     g = tape.g
     a = tape.a
     x = tape.x
     h_rows = tape.h_rows
-    c_rows = tape.c_rows
-    a_pre = tape.a_pre
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -251,6 +246,8 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
     U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    a_log2 = scratch("a_log2", (T, B), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
     d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -264,15 +261,21 @@ def backward(params, tape, dy, dstate=None):
     d_b_s = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", a_pre, a_log2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a, d_s_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, f, a_log2, s, i, g, a, d_a, d_s_pre,
         d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_a, s, a_log, a_pre, d_delta,
+        "backward_after_rows", d_a, s, a_log2, a_pre, d_delta,
     )
 
     W_ifgo2[:H] = W_i
@@ -283,6 +286,8 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo2[H:2 * H] = U_f
     U_ifgo2[2 * H:3 * H] = U_g
     U_ifgo2[3 * H:4 * H] = U_o
+    backward_before()
+    backward_before2()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -655,13 +660,10 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
-    dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
@@ -672,7 +674,6 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_s = scratch("dot_s", (T, B, H), dtype)
     a = scratch("a", (T, B, H), dtype)
     dot_a = scratch("dot_a", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -687,8 +688,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
         dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s,
-        c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
-        dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o,
+        dot_s_pre, s, dot_s, a, dot_a, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     parts[..., :H] = W_i.T
@@ -738,6 +739,12 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     parts6 = scratch("parts6", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
     dot_W_s22 = scratch("dot_W_s22", (2 * H, H), dtype)
+    a_log2 = scratch("a_log2", (T, B), dtype)
+    dot_a_log2 = scratch("dot_a_log2", (T, B), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_dot_a = scratch("d_dot_a", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
     d_dot_s_pre2 = scratch("d_dot_s_pre2", (T, B, 2 * H), dtype)
@@ -786,11 +793,18 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", a_pre, dot_a_pre, a_log2, dot_a_log2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2,
+        tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, f, dot_f, a_log, dot_s_pre, s, dot_a_log, dot_o_pre, dot_tanh_c,
-        i, dot_g_pre, g, dot_i, a, dot_f_pre, dot_a, dot_i_pre, dot_g, d_dot_a, d_a, d_dot_s_pre2,
-        d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, f, dot_f2, a_log2, dot_s_pre, s, dot_a_log2, dot_o_pre,
+        dot_tanh_c, i, dot_g_pre, g, dot_i2, a, dot_f_pre, dot_a, dot_i_pre, dot_g2, d_dot_a, d_a,
+        d_dot_s_pre2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_c_prev_parts, d_a, d_dot_h_prev_dot_U_i_h_h_prev,
@@ -798,7 +812,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_dot_c_prev_dot_W_s_c_c_prev, d_dot_a, d_c_prev_rows, d_dot_h_prev_rows, d_dot_c_prev_rows,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_a, s, d_a, a_log, dot_s, dot_a_log, a_pre, dot_a_pre, d_delta,
+        "hvp_backward_after_rows", d_dot_a, s, d_a, a_log2, dot_s, dot_a_log2, a_pre, dot_a_pre, d_delta,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -828,6 +842,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     parts32[7 * H:8 * H] = dot_U_o
     dot_W_s22[:H] = W_s
     dot_W_s22[H:2 * H] = dot_W_s
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

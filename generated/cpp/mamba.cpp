@@ -178,69 +178,43 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+inline_point void forward_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h_exp, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
     h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t h_exp, Delta_x_B;
-        forward_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-inline_point void forward_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-}
-
-extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t h;
+        compute_t h_exp, h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         forward_sequence_point(
-            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
             h_prev,
-            compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-            h);
+            h_exp, h);
+        h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
     }
 }
@@ -314,6 +288,33 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
+inline_point void backward_before_point(
+    const compute_t Delta, const compute_t x, compute_t& Delta_x)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = Delta * x;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t Delta_x;
+        backward_before_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta_x);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
 inline_point void backward_sequence_point(
     const compute_t d_h_next, const compute_t dy, const compute_t C, const compute_t h_exp, compute_t& d_h,
     compute_t& d_h_prev)
@@ -355,7 +356,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -365,7 +366,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
@@ -605,56 +606,25 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+inline_point void infer_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t h_exp, Delta_x_B;
-        infer_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-inline_point void infer_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-}
-
-extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
@@ -662,11 +632,14 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         infer_sequence_point(
-            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
             h_prev,
-            compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
             h);
         h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
     }
@@ -784,56 +757,25 @@ extern "C" void step_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+inline_point void step_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ B_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t h_exp, Delta_x_B;
-        step_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(B_at[(iT * B + iB) * N + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-inline_point void step_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-}
-
-extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
@@ -841,11 +783,14 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         step_sequence_point(
-            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(B_at[(t * B + iB) * N + iN]),
             h_prev,
-            compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
             h);
         h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
     }
@@ -1045,21 +990,23 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before4_point(
+inline_point void jvp_sequence_point(
     const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
     const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
-    compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B, compute_t& dot_Delta_x_B)
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
     const compute_t dot_h_pre = Delta * dot_A + A * dot_Delta;
-    h_exp = exp(h_pre);
-    dot_h_exp = dot_h_pre * h_exp;
-    Delta_x_B = Delta_x * B_;
-    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t dot_h_exp = dot_h_pre * h_exp;
+    const compute_t Delta_x_B = Delta_x * B_;
+    const compute_t dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    h = h_prev * h_exp + Delta_x_B;
+    dot_h = h_prev * dot_h_exp + dot_h_prev * h_exp + dot_Delta_x_B;
 }
 
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
@@ -1070,52 +1017,8 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_h_exp_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_Delta_x_B_at = static_cast<storage_t*>(at[11]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
-        jvp_before4_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
-            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
-            h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
-    }
-}
-
-inline_point void jvp_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
-    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
-}
-
-extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_exp_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_Delta_x_B_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
@@ -1123,15 +1026,21 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t h, dot_h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
         const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         jvp_sequence_point(
-            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
+            dot_A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(parts2_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
+            compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_B_at[(t * B + iB) * N + iN]),
             h_prev,
-            compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
             dot_h_prev,
-            compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
             h, dot_h);
         h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
         dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
@@ -1369,22 +1278,24 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before4_point(
+inline_point void hvp_forward_sequence_point(
     const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
     const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
-    compute_t& dot_h_pre, compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B,
-    compute_t& dot_Delta_x_B)
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& h_exp, compute_t& dot_h_exp,
+    compute_t& h, compute_t& dot_h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    dot_h_pre = Delta * dot_A + A * dot_Delta;
+    const compute_t dot_h_pre = Delta * dot_A + A * dot_Delta;
     h_exp = exp(h_pre);
     dot_h_exp = dot_h_pre * h_exp;
-    Delta_x_B = Delta_x * B_;
-    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    const compute_t Delta_x_B = Delta_x * B_;
+    const compute_t dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    h = h_prev * h_exp + Delta_x_B;
+    dot_h = h_prev * dot_h_exp + dot_h_prev * h_exp + dot_Delta_x_B;
 }
 
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
@@ -1395,71 +1306,35 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_h_exp_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_Delta_x_B_at = static_cast<storage_t*>(at[12]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
-        hvp_forward_before4_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
-            dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
-        dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
-    }
-}
-
-inline_point void hvp_forward_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
-    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
-}
-
-extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_exp_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_Delta_x_B_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_h_exp_at = static_cast<storage_t*>(at[11]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t h, dot_h;
+        compute_t h_exp, dot_h_exp, h, dot_h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
         const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * I + iI) * N + iN]);
         hvp_forward_sequence_point(
-            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
+            dot_A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_B_at[(t * B + iB) * N + iN]),
             h_prev,
-            compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
             dot_h_prev,
-            compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-            h, dot_h);
+            h_exp, dot_h_exp, h, dot_h);
+        h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        dot_h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
         h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
         dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
     }
@@ -1502,6 +1377,78 @@ extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const*
             total += compute_t(dy_at[(iT * B + iB) * I + iI])
                 * compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
         d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_Delta_pre, const compute_t Delta, const compute_t x, const compute_t dot_x,
+    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    dot_Delta = -dot_Delta_pre * expm1(-Delta);
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = Delta * x;
+    dot_Delta_x = Delta * dot_x + x * dot_Delta;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dot_Delta_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_Delta_x2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t dot_Delta, Delta_x, dot_Delta_x;
+        hvp_backward_before_point(
+            compute_t(dot_Delta_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            dot_Delta, Delta_x, dot_Delta_x);
+        dot_Delta2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t dot_Delta, const compute_t dot_A, const compute_t Delta, const compute_t A,
+    compute_t& dot_h_pre)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    dot_h_pre = dot_Delta * A + dot_A * Delta;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t dot_h_pre;
+        hvp_backward_before2_point(
+            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_A_at[iI * N + iN]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            dot_h_pre);
+        dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
     }
 }
 
@@ -1559,7 +1506,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1569,7 +1516,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
@@ -1579,7 +1526,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1589,7 +1536,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -1599,7 +1546,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_Delta_x2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1609,7 +1556,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_x2_at[(iT * B + iB) * I + iI]);
         d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -1668,7 +1615,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[8]);
@@ -1696,7 +1643,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
@@ -1778,7 +1725,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_A_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iI = 0; iI < I; ++iI)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1788,7 +1735,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]);
         d_A_dot_h_pre_at[iI * N + iN] = storage_t(total);
     }
 }
@@ -1867,7 +1814,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[9]);
@@ -1884,7 +1831,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

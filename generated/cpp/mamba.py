@@ -77,12 +77,11 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     h_rows: np.ndarray  # (T + 1, B, I, N)
+    Delta: np.ndarray  # (T, B, I)
+    x: np.ndarray  # (T, B, I)
     W_r_x_B_C: np.ndarray  # (T, B, R + 2 * N)
     h_exp: np.ndarray  # (T, B, I, N)
-    Delta_x: np.ndarray  # (T, B, I)
-    x: np.ndarray  # (T, B, I)
     A: np.ndarray  # (I, N)
-    Delta: np.ndarray  # (T, B, I)
     exp_A_log: np.ndarray  # (I, N)
 
 
@@ -131,9 +130,8 @@ def forward(params, x, state=None):
     W_r_x_B_C = np.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = np.empty((T, B, I), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
     h_exp = np.empty((T, B, I, N), dtype)
-    Delta_x = np.empty((T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -143,11 +141,8 @@ def forward(params, x, state=None):
     forward_before = kernel(
         "forward_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    forward_before2 = kernel(
-        "forward_before2", Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
-    )
     forward_sequence = kernel(
-        "forward_sequence", h_exp, h_rows, Delta_x_B,
+        "forward_sequence", Delta, A, Delta_x, W_r_x_B_C, h_rows, h_exp,
     )
     forward_after_sum = kernel(
         "forward_after_sum", h_rows, W_r_x_B_C, h_C,
@@ -164,7 +159,6 @@ def forward(params, x, state=None):
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     forward_before()
-    forward_before2()
 
     forward_sequence()
 
@@ -172,7 +166,7 @@ def forward(params, x, state=None):
     forward_after_sum()
     forward_after()
 
-    tape = Tape(size, dtype, h_rows, W_r_x_B_C, h_exp, Delta_x, x, A, Delta, exp_A_log)
+    tape = Tape(size, dtype, h_rows, Delta, x, W_r_x_B_C, h_exp, A, exp_A_log)
     last = {"h": h_rows[T].copy()}
     return y, last, tape
 
@@ -189,12 +183,11 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
+    Delta = tape.Delta
+    x = tape.x
     W_r_x_B_C = tape.W_r_x_B_C
     h_exp = tape.h_exp
-    Delta_x = tape.Delta_x
-    x = tape.x
     A = tape.A
-    Delta = tape.Delta
     exp_A_log = tape.exp_A_log
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
     kernel = bound("train", sizes, dtype)
@@ -206,6 +199,7 @@ def backward(params, tape, dy, dstate=None):
     D = np.ascontiguousarray(params["D"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
     W_rB = scratch("W_rB", (R + N, I), dtype)
+    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, I, N), dtype)
@@ -227,11 +221,14 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum = kernel(
         "backward_before_sum", dy, h_rows, d_C,
     )
+    backward_before = kernel(
+        "backward_before", Delta, x, Delta_x2,
+    )
     backward_sequence = kernel(
         "backward_sequence", d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h, Delta_x, d_W_r_x_B,
+        "backward_after_sum", d_h, Delta_x2, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", dy, x, d_D,
@@ -258,6 +255,7 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum()
     # through C = W_C @ x
     product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+    backward_before()
 
     backward_sequence()
 
@@ -319,9 +317,7 @@ def infer(params, x, state=None):
     W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -331,11 +327,8 @@ def infer(params, x, state=None):
     infer_before = kernel(
         "infer_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    infer_before2 = kernel(
-        "infer_before2", Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
-    )
     infer_sequence = kernel(
-        "infer_sequence", h_exp, h_rows, Delta_x_B,
+        "infer_sequence", Delta, A, Delta_x, W_r_x_B_C, h_rows,
     )
     infer_after_sum = kernel(
         "infer_after_sum", h_rows, W_r_x_B_C, h_C,
@@ -352,7 +345,6 @@ def infer(params, x, state=None):
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     infer_before()
-    infer_before2()
 
     infer_sequence()
 
@@ -387,9 +379,7 @@ def step(params, x, state=None):
     Delta = scratch("Delta", (T, B, I), dtype)
     B_ = scratch("B_", (T, B, N), dtype)
     C = scratch("C", (T, B, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     h_rows[0] = state["h"]
@@ -399,11 +389,8 @@ def step(params, x, state=None):
     step_before = kernel(
         "step_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    step_before2 = kernel(
-        "step_before2", Delta, A, Delta_x, B_, h_exp, Delta_x_B,
-    )
     step_sequence = kernel(
-        "step_sequence", h_exp, h_rows, Delta_x_B,
+        "step_sequence", Delta, A, Delta_x, B_, h_rows,
     )
     step_after_sum = kernel(
         "step_after_sum", h_rows, C, h_C,
@@ -422,7 +409,6 @@ def step(params, x, state=None):
     # C = W_C @ x
     product(x.reshape(-1, I), W_C.T, C.reshape(-1, N))
     step_before()
-    step_before2()
 
     step_sequence()
 
@@ -480,12 +466,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
     dot_B = scratch("dot_B", (T, B, N), dtype)
     dot_C = scratch("dot_C", (T, B, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
-    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
     dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
-    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
     h_C = scratch("h_C", (T, B, I), dtype)
     dot_h_C_h = scratch("dot_h_C_h", (T, B, I), dtype)
     dot_h_C_C = scratch("dot_h_C_C", (T, B, I), dtype)
@@ -506,12 +488,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before3 = kernel(
         "jvp_before3", parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
-    jvp_before4 = kernel(
-        "jvp_before4", Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_exp, dot_h_exp,
-        Delta_x_B, dot_Delta_x_B,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        "jvp_sequence", Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_rows, dot_h_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", h_rows, parts2, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
@@ -542,7 +520,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
     jvp_before2()
     jvp_before3()
-    jvp_before4()
 
     jvp_sequence()
 
@@ -601,13 +578,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
     dot_B = scratch("dot_B", (T, B, N), dtype)
     dot_C = scratch("dot_C", (T, B, N), dtype)
-    dot_h_pre = scratch("dot_h_pre", (T, B, I, N), dtype)
-    h_exp = scratch("h_exp", (T, B, I, N), dtype)
-    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     Delta_x = scratch("Delta_x", (T, B, I), dtype)
     dot_Delta_x = scratch("dot_Delta_x", (T, B, I), dtype)
-    Delta_x_B = scratch("Delta_x_B", (T, B, I, N), dtype)
-    dot_Delta_x_B = scratch("dot_Delta_x_B", (T, B, I, N), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
+    dot_h_exp = scratch("dot_h_exp", (T, B, I, N), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_once = kernel(
@@ -623,12 +597,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B,
-        dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        "hvp_forward_sequence", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B, h_rows,
+        dot_h_rows, h_exp, dot_h_exp,
     )
 
     W_rBC[..., :R] = W_r.T
@@ -649,7 +620,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
     hvp_forward_before2()
     hvp_forward_before3()
-    hvp_forward_before4()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
@@ -658,6 +628,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, I, N), dtype)
     dot_W_d22 = scratch("dot_W_d22", (2 * I, R), dtype)
     parts2 = scratch("parts2", (2 * R + 2 * N, I), dtype)
+    dot_Delta2 = scratch("dot_Delta2", (T, B, I), dtype)
+    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
+    dot_Delta_x2 = scratch("dot_Delta_x2", (T, B, I), dtype)
+    dot_h_pre2 = scratch("dot_h_pre2", (T, B, I, N), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, N), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
@@ -705,18 +679,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum2 = kernel(
         "hvp_backward_before_sum2", dy, dot_h_rows, d_C,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_Delta_pre, Delta, x, dot_x, dot_Delta2, Delta_x2, dot_Delta_x2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dot_Delta2, dot_A, Delta, A, dot_h_pre2,
+    )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_B_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp,
         d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h, Delta_x, d_parts,
+        "hvp_backward_after_sum", d_dot_h, Delta_x2, d_parts,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_h, Delta_x, d_B_Delta_x_B,
+        "hvp_backward_after_sum2", d_h, Delta_x2, d_B_Delta_x_B,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
+        "hvp_backward_after_sum3", d_dot_h, dot_Delta_x2, d_B_dot_Delta_x_B,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", dy, dot_x, d_D,
@@ -725,7 +705,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_parts,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A,
+        "hvp_backward_after_rows", d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre2, dot_h_rows, h_exp, A,
         dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
         d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
     )
@@ -736,7 +716,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum6", d_h_pre, Delta, d_A_h_pre,
     )
     hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
+        "hvp_backward_after_sum7", d_dot_h_pre, dot_Delta2, d_A_dot_h_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre,
@@ -744,7 +724,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_Delta_pre2,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta,
+        "hvp_backward_after3", d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta2,
         dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
@@ -774,6 +754,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
     # through C = W_C @ x
     product(d_dot_C.reshape(-1, N), dot_W_C, d_x_dot_C_W_C.reshape(-1, I))
+    hvp_backward_before()
+    hvp_backward_before2()
 
     hvp_backward_sequence()
 

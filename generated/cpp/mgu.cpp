@@ -146,7 +146,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             f, f_h);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
+        f_h_at[iB * H + iH] = storage_t(f_h);
     }
 }
 
@@ -184,6 +184,33 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t f, const compute_t h_prev, compute_t& f_h)
+{
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = f * h_prev;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ f_h2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t f_h;
+        backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            f_h);
+        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -649,8 +676,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ f_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_f_h_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_f_h2_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -670,21 +696,20 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
-        dot_f_h_at[(t * B + iB) * H + iH] = storage_t(dot_f_h);
+        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
+        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
 inline_point void hvp_forward_step2_point(
-    const compute_t dot_U_h_f_h_U_h, const compute_t dot_U_h_f_h_f_h, const compute_t W_h_x,
-    const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
-    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
+    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
+    const compute_t dot_f, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    const compute_t dot_U_h_f_h = dot_U_h_f_h_U_h + dot_U_h_f_h_f_h;
     const compute_t n_pre = W_h_x + U_h_f_h + b_h;
-    dot_n_pre = dot_W_h_x + dot_b_h + dot_U_h_f_h;
+    dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - f) * h[t-1] + f * n
@@ -696,11 +721,11 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_h_f_h_f_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_h_f_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -715,12 +740,11 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_f_h_f_h_at[iB * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts_h_at[iB * (2 * H) + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_h_f_h_at[iB * H + iH]),
             compute_t(dot_b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -732,6 +756,41 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
+    compute_t& f_h, compute_t& dot_f_h)
+{
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = f * h_prev;
+    dot_f_h = f * dot_h_prev + h_prev * dot_f;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ f_h_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_f_h_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t f_h, dot_f_h;
+        hvp_backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            f_h, dot_f_h);
+        f_h_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        dot_f_h_at[(iT * B + iB) * H + iH] = storage_t(dot_f_h);
     }
 }
 

@@ -68,10 +68,9 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     f: np.ndarray  # (T, B, H)
-    n: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
+    n: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
-    f_h: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -117,7 +116,7 @@ def forward(params, x, state=None):
     W_fh_x = scratch("W_fh_x", (T, B, 2 * H), dtype)
     U_f_h = scratch("U_f_h", (B, H), dtype)
     f = np.empty((T, B, H), dtype)
-    f_h = np.empty((T, B, H), dtype)
+    f_h = scratch("f_h", (B, H), dtype)
     U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -139,10 +138,10 @@ def forward(params, x, state=None):
         product(h_rows[t], U_f_T, U_f_h)
         forward_step(t)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(f_h[t], U_h_T, U_h_f_h)
+        product(f_h, U_h_T, U_h_f_h)
         forward_step2(t)
 
-    tape = Tape(size, dtype, f, n, h_rows, x, f_h)
+    tape = Tape(size, dtype, f, h_rows, n, x)
     last = {"h": h_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -159,10 +158,9 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     f = tape.f
-    n = tape.n
     h_rows = tape.h_rows
+    n = tape.n
     x = tape.x
-    f_h = tape.f_h
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -172,6 +170,7 @@ def backward(params, tape, dy, dstate=None):
     U_h = np.ascontiguousarray(params["U_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     W_fh2 = scratch("W_fh2", (2 * H, I), dtype)
+    f_h2 = scratch("f_h2", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_fn_pre = scratch("d_fn_pre", (T, B, 2 * H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
@@ -182,6 +181,9 @@ def backward(params, tape, dy, dstate=None):
     d_b_fh = np.empty((2 * H,), dtype)
     d_U_h = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
+    backward_before = kernel(
+        "backward_before", f, h_rows, f_h2,
+    )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, f, n, d_h, d_fn_pre,
     )
@@ -194,6 +196,7 @@ def backward(params, tape, dy, dstate=None):
 
     W_fh2[:H] = W_f
     W_fh2[H:2 * H] = W_h
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -210,7 +213,7 @@ def backward(params, tape, dy, dstate=None):
     product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
     np.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
 
     dparams = {
         "W_f": d_W_fh[:H],
@@ -447,8 +450,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     parts = scratch("parts", (I, 4 * H), dtype)
     W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    dot_U_h2 = scratch("dot_U_h2", (2 * H, H), dtype)
     dot_U_f2 = scratch("dot_U_f2", (H, 2 * H), dtype)
-    dot_U_h2 = scratch("dot_U_h2", (H, 2 * H), dtype)
     U_f_T2 = scratch("U_f_T2", (H, H), dtype)
     U_h_T2 = scratch("U_h_T2", (H, H), dtype)
     parts2 = scratch("parts2", (T, B, 4 * H), dtype)
@@ -460,10 +463,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
-    f_h = scratch("f_h", (T, B, H), dtype)
-    dot_f_h = scratch("dot_f_h", (T, B, H), dtype)
-    parts_h = scratch("parts_h", (B, 2 * H), dtype)
-    dot_U_h_f_h_f_h = scratch("dot_U_h_f_h_f_h", (B, H), dtype)
+    dot_f_h2 = scratch("dot_f_h2", (B, 2 * H), dtype)
+    U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
+    dot_U_h_f_h = scratch("dot_U_h_f_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -474,10 +476,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows,
-        dot_f_pre, f, dot_f, f_h, dot_f_h,
+        dot_f_pre, f, dot_f, dot_f_h2,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts_h, dot_U_h_f_h_f_h, parts2, b_h, dot_W_h_x, dot_b_h, f, h_rows, dot_f,
+        "hvp_forward_step2", parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f,
         dot_h_rows, dot_n_pre, n, dot_n,
     )
 
@@ -487,10 +489,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts[..., 3 * H:4 * H] = dot_W_h.T
     W_fh[..., :H] = parts[..., :H]
     W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_U_h2[:H] = dot_U_h.T
+    dot_U_h2[H:2 * H] = U_h.T
     dot_U_f2[..., :H] = U_f.T
     dot_U_f2[..., H:2 * H] = dot_U_f.T
-    dot_U_h2[..., :H] = U_h.T
-    dot_U_h2[..., H:2 * H] = dot_U_h.T
     U_f_T2[...] = U_f.T
     U_h_T2[...] = U_h.T
     product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
@@ -502,9 +504,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
         hvp_forward_step(t)
-        product(f_h[t], dot_U_h2, parts_h)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(dot_f_h[t], U_h_T2, dot_U_h_f_h_f_h)
+        product(dot_f_h2[:, :H], U_h_T2, U_h_f_h)
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
@@ -513,6 +516,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_f2 = scratch("dot_W_f2", (2 * H, I), dtype)
     dot_U_h22 = scratch("dot_U_h22", (2 * H, H), dtype)
     dot_U_f22 = scratch("dot_U_f22", (2 * H, H), dtype)
+    f_h = scratch("f_h", (T, B, H), dtype)
+    dot_f_h = scratch("dot_f_h", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
     d_dot_f_h = scratch("d_dot_f_h", (B, H), dtype)
@@ -539,6 +544,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_h = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", f, h_rows, dot_f, dot_h_rows, f_h, dot_f_h,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h,
         d_dot_n_pre2,
@@ -570,6 +578,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_h22[H:2 * H] = dot_U_h
     dot_U_f22[:H] = U_f
     dot_U_f22[H:2 * H] = dot_U_f
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

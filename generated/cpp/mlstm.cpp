@@ -216,34 +216,6 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -332,19 +304,22 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void forward_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -354,10 +329,11 @@ extern "C" void forward_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -401,9 +377,8 @@ extern "C" void forward_after_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -425,7 +400,6 @@ extern "C" void forward_after_rows(int64, const int64* sizes, void* const* at)
         // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
         max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
     }
 }
@@ -482,21 +456,23 @@ extern "C" void forward_after(int64, const int64* sizes, void* const* at)
 extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         double d_max_abs_n_q_total = 0;
         #pragma omp simd reduction(+:d_max_abs_n_q_total)
         for (int64 iH = 0; iH < H; ++iH) {
@@ -516,9 +492,6 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         }
         const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
 
-        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
-        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
         const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
@@ -578,10 +551,11 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_step_point(
-    const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
-    compute_t& d_C_prev)
+    const compute_t v, const compute_t k_, const compute_t d_C_next, const compute_t d_C_q,
+    const compute_t q, const compute_t f, compute_t& v_k, compute_t& d_C, compute_t& d_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
     d_C = d_C_next + d_C_q * q;
     d_C_prev = f * d_C;
 }
@@ -589,23 +563,29 @@ inline_point void backward_step_point(
 extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_C, d_C_prev;
+        compute_t v_k, d_C, d_C_prev;
         backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            d_C, d_C_prev);
+            v_k, d_C, d_C_prev);
+        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -635,7 +615,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -644,7 +624,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -1074,34 +1054,6 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        infer_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1186,19 +1138,22 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void infer_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void infer_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1208,10 +1163,11 @@ extern "C" void infer_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -1426,34 +1382,6 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k;
-        step_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1538,19 +1466,22 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void step_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" void step_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1560,10 +1491,11 @@ extern "C" void step_sequence2(int64, const int64* sizes, void* const* at)
         compute_t C;
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
     }
@@ -1816,42 +1748,6 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
@@ -1991,26 +1887,30 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void jvp_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2021,14 +1921,16 @@ extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             compute_t(dot_f_at[t * B + iB]),
             dot_C_prev,
             compute_t(dot_i_at[t * B + iB]),
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C, dot_C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
         dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2295,7 +2197,7 @@ inline_point void hvp_forward_before2_point(
     const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, const compute_t b_v,
     const compute_t dot_b_v, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
     const compute_t W_o_x, const compute_t b_o, const compute_t dot_b_o, compute_t& v, compute_t& dot_v,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o)
+    compute_t& dot_o_pre, compute_t& o)
 {
     // v = W_v @ x + b_v
     const compute_t dot_W_v_x = dot_W_v_x_W_v + dot_W_v_x_x;
@@ -2306,7 +2208,6 @@ inline_point void hvp_forward_before2_point(
     const compute_t o_pre = W_o_x + b_o;
     dot_o_pre = dot_b_o + dot_W_o_x;
     o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
 }
 
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
@@ -2322,13 +2223,12 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t v, dot_v, dot_o_pre, o, dot_o;
+        compute_t v, dot_v, dot_o_pre, o;
         hvp_forward_before2_point(
             compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
@@ -2340,48 +2240,11 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            v, dot_v, dot_o_pre, o, dot_o);
+            v, dot_v, dot_o_pre, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
         dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(iT * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-    }
-}
-
-inline_point void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
     }
 }
 
@@ -2535,26 +2398,30 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2565,14 +2432,16 @@ extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at
         const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_C_prev = compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             C_prev,
             compute_t(i_at[t * B + iB]),
-            compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
             compute_t(dot_f_at[t * B + iB]),
             dot_C_prev,
             compute_t(dot_i_at[t * B + iB]),
-            compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
             C, dot_C);
         C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
         dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2633,10 +2502,8 @@ extern "C" void hvp_forward_after_rows(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2669,11 +2536,8 @@ extern "C" void hvp_forward_after_rows(int64, const int64* sizes, void* const* a
         const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
         const compute_t abs_n_q = absolute(n_q);
         const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
-        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
             (h_exp)) * dot_abs_n_q;
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
         dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
     }
 }
@@ -2745,58 +2609,76 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[22]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t dot_i_pre = compute_t(dot_i_pre_at[iT * B + iB]);
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        const compute_t dot_f_pre = compute_t(dot_f_pre_at[iT * B + iB]);
+        const compute_t f = compute_t(f_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         const compute_t dot_max_abs_n_q = compute_t(dot_max_abs_n_q_at[iT * B + iB]);
+        // through i = exp(log_i - m)
+        const compute_t dot_i = dot_i_pre * i;
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t dot_f = dot_f_pre * f;
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        dot_i2_at[iT * B + iB] = storage_t(dot_i);
+        dot_f2_at[iT * B + iB] = storage_t(dot_f);
         double d_dot_max_abs_n_q_total = 0;
         double d_max_abs_n_q_total = 0;
         #pragma omp simd reduction(+:d_dot_max_abs_n_q_total, d_max_abs_n_q_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
-            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(iT * B + iB) * H + iH]);
-            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
-            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-            const compute_t s1 = 1 / square(max_abs_n_q);
-            const compute_t s2 = C_q * s1;
-            const compute_t d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
-            const compute_t s3 = o * s1;
-            const compute_t d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q,
-                compute_t(3)) - dot_o * s2 - dot_C_q * s3);
-            const compute_t s4 = 1 / max_abs_n_q;
-            const compute_t s5 = dy * s4;
-            const compute_t d_dot_C_q = o * s5;
-            const compute_t d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
             // through o = sigmoid(W_o @ x + b_o)
-            const compute_t d_dot_o = C_q * s5;
-            const compute_t s6 = 1 - o;
-            const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) *
-                d_dot_o;
-            const compute_t s7 = o * s6;
+            const compute_t s1 = 1 - o;
+            const compute_t dot_o = dot_o_pre * o * s1;
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t s2 = 1 / square(max_abs_n_q);
+            const compute_t s3 = C_q * s2;
+            const compute_t d_dot_h_by_dot_max_abs_n_q = -o * dy * s3;
+            const compute_t s4 = o * s2;
+            const compute_t d_dot_h_by_max_abs_n_q = (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q, compute_t(3))
+                - dot_C_q * s4 - dot_o * s3) * dy;
+            const compute_t s5 = 1 / max_abs_n_q;
+            const compute_t s6 = dy * s5;
+            const compute_t d_dot_C_q = o * s6;
+            const compute_t d_C_q = dy * (dot_o * s5 - dot_max_abs_n_q * s4);
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_dot_o = C_q * s6;
+            const compute_t d_o = (dot_o_pre * s1 - dot_o_pre * o) * d_dot_o + dy * (dot_C_q * s5 - dot_max_abs_n_q
+                * s3);
+            const compute_t s7 = o * s1;
             const compute_t d_dot_o_pre = d_dot_o * s7;
             const compute_t d_o_pre = d_o * s7;
             d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
@@ -2809,10 +2691,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t d_dot_max_abs_n_q = compute_t(d_dot_max_abs_n_q_total);
         const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
 
-        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
-        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t s8 = compute_t((h_exp) > (abs_n_q));
         const compute_t d_dot_h_exp = d_dot_max_abs_n_q * s8;
@@ -2933,11 +2812,14 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_step_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
-    const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
+    const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f, compute_t& v_k,
+    compute_t& dot_v_k, compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_k + k_ * dot_v;
     d_dot_C = d_dot_C_next + d_dot_C_q * q;
     d_C = d_dot_C_q * dot_q + q * d_C_q + d_C_next;
     d_C_prev = f * d_C + dot_f * d_dot_C;
@@ -2947,23 +2829,33 @@ inline_point void hvp_backward_step_point(
 extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_v_k2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
+        compute_t v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev;
         hvp_backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -2971,8 +2863,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            compute_t(dot_f_at[t * B + iB]),
-            d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+            compute_t(dot_f2_at[t * B + iB]),
+            v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k2_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -3042,7 +2936,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3051,7 +2945,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         d_dot_i_dot_C_at[iB] = storage_t(total);
     }
 }
@@ -3061,7 +2955,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3070,7 +2964,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -3080,7 +2974,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_k2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3089,7 +2983,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_v_k2_at[(iB * H + iH) * K + iK]);
         d_i_dot_C_at[iB] = storage_t(total);
     }
 }
@@ -3104,7 +2998,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[10]);
@@ -3140,7 +3034,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
         const compute_t f = compute_t(f_at[t * B + iB]);
-        const compute_t dot_f = compute_t(dot_f_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f2_at[t * B + iB]);
         double d_dot_f_dot_n_total = 0;
         double d_f_n_total = 0;
         double d_f_dot_n_total = 0;
@@ -3412,7 +3306,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[6]);
@@ -3425,7 +3319,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     for (int64 iH = 0; iH < H; ++iH)
     {
         const compute_t i = compute_t(i_at[iT * B + iB]);
-        const compute_t dot_i = compute_t(dot_i_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i2_at[iT * B + iB]);
         double d_dot_v_total = 0;
         double d_v_v_k_total = 0;
         double d_v_dot_v_k_total = 0;
@@ -3562,7 +3456,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
@@ -3579,7 +3473,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_i_at[iT * B + iB]),
+            compute_t(dot_i2_at[iT * B + iB]),
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);

@@ -96,24 +96,21 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    n_q: np.ndarray  # (T, B)
+    h_exp: np.ndarray  # (T, B)
     o: np.ndarray  # (T, B, H)
     C_q: np.ndarray  # (T, B, H)
-    max_abs_n_q: np.ndarray  # (T, B)
-    abs_n_q: np.ndarray  # (T, B)
-    h_exp: np.ndarray  # (T, B)
-    n_q: np.ndarray  # (T, B)
     C_rows: np.ndarray  # (T + 1, B, H, K)
     n_rows: np.ndarray  # (T + 1, B, K)
+    v: np.ndarray  # (T, B, H)
+    k: np.ndarray  # (T, B, K)
     q: np.ndarray  # (T, B, K)
     f: np.ndarray  # (T, B)
-    v_k: np.ndarray  # (T, B, H, K)
-    k: np.ndarray  # (T, B, K)
     i: np.ndarray  # (T, B)
     log_i: np.ndarray  # (T, B)
     m_pre: np.ndarray  # (T, B)
     x: np.ndarray  # (T, B, I)
     log_f_softplus: np.ndarray  # (T, B)
-    v: np.ndarray  # (T, B, H)
     sqrt_K: np.ndarray  # ()
 
 
@@ -178,15 +175,13 @@ def forward(params, x, state=None):
     log_i = np.empty((T, B), dtype)
     log_f_softplus = np.empty((T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
-    v_k = np.empty((T, B, H, K), dtype)
     m_pre = np.empty((T, B), dtype)
     i = np.empty((T, B), dtype)
     f = np.empty((T, B), dtype)
     C_q = np.empty((T, B, H), dtype)
     n_q = np.empty((T, B), dtype)
-    abs_n_q = np.empty((T, B), dtype)
     h_exp = np.empty((T, B), dtype)
-    max_abs_n_q = np.empty((T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     h = np.empty((T, B, H), dtype)
     C_rows[0] = state["C"]
     n_rows[0] = state["n"]
@@ -200,9 +195,6 @@ def forward(params, x, state=None):
     forward_before2 = kernel(
         "forward_before2", W_qkvo_x, b_v, b_o, v, o,
     )
-    forward_before3 = kernel(
-        "forward_before3", v, k, v_k,
-    )
     forward_before_rows = kernel(
         "forward_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f_softplus, log_f,
     )
@@ -210,13 +202,13 @@ def forward(params, x, state=None):
         "forward_sequence", log_f, m_rows, log_i, m_pre, i, f,
     )
     forward_sequence2 = kernel(
-        "forward_sequence2", f, C_rows, i, v_k,
+        "forward_sequence2", v, k, f, C_rows, i,
     )
     forward_sequence3 = kernel(
         "forward_sequence3", f, n_rows, i, k,
     )
     forward_after_rows = kernel(
-        "forward_after_rows", n_rows, q, m_rows, n_q, abs_n_q, h_exp, max_abs_n_q,
+        "forward_after_rows", n_rows, q, m_rows, n_q, h_exp, max_abs_n_q,
     )
     forward_after_sum = kernel(
         "forward_after_sum", C_rows, q, C_q,
@@ -233,7 +225,6 @@ def forward(params, x, state=None):
     product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     forward_before()
     forward_before2()
-    forward_before3()
     forward_before_rows()
 
     forward_sequence()
@@ -245,8 +236,8 @@ def forward(params, x, state=None):
     forward_after_sum()
     forward_after()
 
-    tape = Tape(size, dtype, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, C_rows, n_rows, q, f, v_k, k, i,
-                log_i, m_pre, x, log_f_softplus, v, sqrt_K)
+    tape = Tape(size, dtype, n_q, h_exp, o, C_q, C_rows, n_rows, v, k, q, f, i, log_i, m_pre, x,
+                log_f_softplus, sqrt_K)
     last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
     return h, last, tape
 
@@ -262,24 +253,21 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    n_q = tape.n_q
+    h_exp = tape.h_exp
     o = tape.o
     C_q = tape.C_q
-    max_abs_n_q = tape.max_abs_n_q
-    abs_n_q = tape.abs_n_q
-    h_exp = tape.h_exp
-    n_q = tape.n_q
     C_rows = tape.C_rows
     n_rows = tape.n_rows
+    v = tape.v
+    k = tape.k
     q = tape.q
     f = tape.f
-    v_k = tape.v_k
-    k = tape.k
     i = tape.i
     log_i = tape.log_i
     m_pre = tape.m_pre
     x = tape.x
     log_f_softplus = tape.log_f_softplus
-    v = tape.v
     sqrt_K = tape.sqrt_K
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
@@ -302,6 +290,7 @@ def backward(params, tape, dy, dstate=None):
     d_q = scratch("d_q", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
+    v_k2 = scratch("v_k2", (B, H, K), dtype)
     d_n = scratch("d_n", (T, B, K), dtype)
     d_C = scratch("d_C", (T, B, H, K), dtype)
     d_f_C = scratch("d_f_C", (B,), dtype)
@@ -335,7 +324,7 @@ def backward(params, tape, dy, dstate=None):
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     backward_before_rows = kernel(
-        "backward_before_rows", dy, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
+        "backward_before_rows", n_q, h_exp, dy, o, C_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     backward_before_sum = kernel(
         "backward_before_sum", d_C_q, C_rows, d_q_C_q,
@@ -344,13 +333,13 @@ def backward(params, tape, dy, dstate=None):
         "backward_before", d_q_C_q, d_n_q, n_rows, d_q,
     )
     backward_step = kernel(
-        "backward_step", d_C_prev_rows, d_C_q, q, f, d_C,
+        "backward_step", v, k, d_C_prev_rows, d_C_q, q, f, v_k2, d_C,
     )
     backward_step_sum = kernel(
         "backward_step_sum", d_C, C_rows, d_f_C,
     )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_C, v_k, d_i_C,
+        "backward_step_sum2", d_C, v_k2, d_i_C,
     )
     backward_step_rows = kernel(
         "backward_step_rows", d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows,
@@ -490,7 +479,6 @@ def infer(params, x, state=None):
     o = scratch("o", (T, B, H), dtype)
     log_i = scratch("log_i", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     i = scratch("i", (T, B), dtype)
     f = scratch("f", (T, B), dtype)
     C_q = scratch("C_q", (T, B, H), dtype)
@@ -508,9 +496,6 @@ def infer(params, x, state=None):
     infer_before2 = kernel(
         "infer_before2", W_qkvo_x, b_v, b_o, v, o,
     )
-    infer_before3 = kernel(
-        "infer_before3", v, k, v_k,
-    )
     infer_before_rows = kernel(
         "infer_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
@@ -518,7 +503,7 @@ def infer(params, x, state=None):
         "infer_sequence", log_f, m_rows, log_i, i, f,
     )
     infer_sequence2 = kernel(
-        "infer_sequence2", f, C_rows, i, v_k,
+        "infer_sequence2", v, k, f, C_rows, i,
     )
     infer_sequence3 = kernel(
         "infer_sequence3", f, n_rows, i, k,
@@ -541,7 +526,6 @@ def infer(params, x, state=None):
     product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     infer_before()
     infer_before2()
-    infer_before3()
     infer_before_rows()
 
     infer_sequence()
@@ -592,7 +576,6 @@ def step(params, x, state=None):
     o = scratch("o", (T, B, H), dtype)
     log_i = scratch("log_i", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
     i = scratch("i", (T, B), dtype)
     f = scratch("f", (T, B), dtype)
     C_q = scratch("C_q", (T, B, H), dtype)
@@ -610,9 +593,6 @@ def step(params, x, state=None):
     step_before2 = kernel(
         "step_before2", W_v_x, b_v, W_o_x, b_o, v, o,
     )
-    step_before3 = kernel(
-        "step_before3", v, k, v_k,
-    )
     step_before_rows = kernel(
         "step_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
@@ -620,7 +600,7 @@ def step(params, x, state=None):
         "step_sequence", log_f, m_rows, log_i, i, f,
     )
     step_sequence2 = kernel(
-        "step_sequence2", f, C_rows, i, v_k,
+        "step_sequence2", v, k, f, C_rows, i,
     )
     step_sequence3 = kernel(
         "step_sequence3", f, n_rows, i, k,
@@ -646,7 +626,6 @@ def step(params, x, state=None):
     product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
     step_before()
     step_before2()
-    step_before3()
     step_before_rows()
 
     step_sequence()
@@ -725,8 +704,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_log_i = scratch("dot_log_i", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     dot_log_f = scratch("dot_log_f", (T, B), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     i = scratch("i", (T, B), dtype)
     dot_i = scratch("dot_i", (T, B), dtype)
     f = scratch("f", (T, B), dtype)
@@ -753,9 +730,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2 = kernel(
         "jvp_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     jvp_before_rows = kernel(
         "jvp_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
         dot_log_i, log_f, dot_log_f,
@@ -764,7 +738,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_sequence", log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, i, dot_i, f, dot_f,
     )
     jvp_sequence2 = kernel(
-        "jvp_sequence2", f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        "jvp_sequence2", v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     jvp_sequence3 = kernel(
         "jvp_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
@@ -796,7 +770,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     jvp_before()
     jvp_before2()
-    jvp_before3()
     jvp_before_rows()
 
     jvp_sequence()
@@ -871,15 +844,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_v = scratch("dot_v", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    dot_o = scratch("dot_o", (T, B, H), dtype)
     log_i = scratch("log_i", (T, B), dtype)
     dot_log_i = scratch("dot_log_i", (T, B), dtype)
     dot_log_f_pre = scratch("dot_log_f_pre", (T, B), dtype)
     log_f_softplus = scratch("log_f_softplus", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     dot_log_f = scratch("dot_log_f", (T, B), dtype)
-    v_k = scratch("v_k", (T, B, H, K), dtype)
-    dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
     m_pre = scratch("m_pre", (T, B), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B), dtype)
     i = scratch("i", (T, B), dtype)
@@ -892,9 +862,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_C_q_q = scratch("dot_C_q_q", (T, B, H), dtype)
     dot_C_q = scratch("dot_C_q", (T, B, H), dtype)
     n_q = scratch("n_q", (T, B), dtype)
-    abs_n_q = scratch("abs_n_q", (T, B), dtype)
     h_exp = scratch("h_exp", (T, B), dtype)
-    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     dot_max_abs_n_q = scratch("dot_max_abs_n_q", (T, B), dtype)
     C_rows[0] = state["C"]
     n_rows[0] = state["n"]
@@ -910,10 +878,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
-        dot_o,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
@@ -924,14 +888,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_i, dot_f_pre, f, dot_f,
     )
     hvp_forward_sequence2 = kernel(
-        "hvp_forward_sequence2", f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        "hvp_forward_sequence2", v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     hvp_forward_sequence3 = kernel(
         "hvp_forward_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
     )
     hvp_forward_after_rows = kernel(
-        "hvp_forward_after_rows", n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, abs_n_q, h_exp,
-        max_abs_n_q, dot_max_abs_n_q,
+        "hvp_forward_after_rows", n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, h_exp,
+        dot_max_abs_n_q,
     )
     hvp_forward_after_rows2 = kernel(
         "hvp_forward_after_rows2", C_rows, q, dot_C_rows, dot_q, C_q, dot_C_q_C, dot_C_q_q,
@@ -957,7 +921,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     hvp_forward_before()
     hvp_forward_before2()
-    hvp_forward_before3()
     hvp_forward_before_rows()
 
     hvp_forward_sequence()
@@ -975,6 +938,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
     parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
+    dot_i2 = scratch("dot_i2", (T, B), dtype)
+    dot_f2 = scratch("dot_f2", (T, B), dtype)
     d_dot_h_exp = scratch("d_dot_h_exp", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_dot_n_q = scratch("d_dot_n_q", (T, B), dtype)
@@ -992,6 +957,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
     d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
     d_x_dot_W_o_x_W_o = scratch("d_x_dot_W_o_x_W_o", (T, B, I), dtype)
+    v_k2 = scratch("v_k2", (B, H, K), dtype)
+    dot_v_k2 = scratch("dot_v_k2", (B, H, K), dtype)
     d_dot_n = scratch("d_dot_n", (T, B, K), dtype)
     d_n = scratch("d_n", (T, B, K), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, H, K), dtype)
@@ -1058,9 +1025,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_n_prev_rows[T % 2] = dstate["n"]
     d_dot_m_prev_rows[T % 2] = dstate["m"]
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre,
-        abs_n_q, h_exp, dot_m_rows, n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp,
-        d_dot_n_q, d_n_q,
+        "hvp_backward_before_rows", dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, n_q, h_exp, dy, C_q, dot_C_q,
+        dot_max_abs_n_q, dot_m_rows, dot_i2, dot_f2, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp,
+        d_h_exp, d_dot_n_q, d_n_q,
     )
     hvp_backward_before_sum = kernel(
         "hvp_backward_before_sum", d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
@@ -1076,8 +1043,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_n_rows, d_dot_q, d_q,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f,
-        d_dot_C, d_C,
+        "hvp_backward_step", v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q,
+        dot_q, f, dot_f2, v_k2, dot_v_k2, d_dot_C, d_C,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", d_dot_C, C_rows, d_dot_f_dot_C,
@@ -1089,16 +1056,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum3", d_dot_C, dot_C_rows, d_f_dot_C,
     )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_C, v_k, d_dot_i_dot_C,
+        "hvp_backward_step_sum4", d_dot_C, v_k2, d_dot_i_dot_C,
     )
     hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", d_C, v_k, d_i_C,
+        "hvp_backward_step_sum5", d_C, v_k2, d_i_C,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_C, dot_v_k, d_i_dot_C,
+        "hvp_backward_step_sum6", d_dot_C, dot_v_k2, d_i_dot_C,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f,
+        "hvp_backward_step_rows", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f2,
         n_rows, dot_n_rows, k, dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre,
         d_i_C, d_i_dot_C, i, d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre,
         d_dot_n, d_n, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
@@ -1127,7 +1094,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k,
+        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i2, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k,
         d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
@@ -1143,7 +1110,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
+        "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i2, sqrt_K, d_k,
         d_parts,
     )
     hvp_backward_after4 = kernel(

@@ -139,8 +139,7 @@ inline_point void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_f_x,
     const compute_t R_f_y, const compute_t p_f, const compute_t c_prev, const compute_t b_f,
     const compute_t i, const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o,
-    const compute_t b_o, compute_t& z, compute_t& f, compute_t& c, compute_t& o, compute_t& tanh_c,
-    compute_t& y)
+    const compute_t b_o, compute_t& z, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -154,7 +153,7 @@ inline_point void forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -173,13 +172,12 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t z, f, c, o, tanh_c, y;
+        compute_t z, f, c, o, y;
         forward_step_point(
             compute_t(W_zfo_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(R_zfo_y_at[iB * (3 * H) + iH]),
@@ -194,13 +192,37 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(R_zfo_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            z, f, c, o, tanh_c, y);
+            z, f, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -233,7 +255,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
@@ -251,7 +273,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -713,9 +735,8 @@ inline_point void hvp_forward_step_point(
     const compute_t i, const compute_t dot_R_o_y_R_o, const compute_t dot_R_o_y_y_prev,
     const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
     const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre,
-    compute_t& z, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& tanh_c, compute_t& dot_tanh_c,
-    compute_t& y, compute_t& dot_y)
+    compute_t& z, compute_t& dot_f_pre, compute_t& f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre,
+    compute_t& o, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
@@ -728,7 +749,7 @@ inline_point void hvp_forward_step_point(
     const compute_t f_pre = W_f_x + R_f_y + p_f * c_prev + b_f;
     dot_f_pre = p_f * dot_c_prev + c_prev * dot_p_f + dot_W_f_x + dot_b_f + dot_R_f_y;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // c = z * i + c[t-1] * f
     c = c_prev * f + i * z;
     dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_z;
@@ -737,9 +758,9 @@ inline_point void hvp_forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
     dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y;
     o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -771,19 +792,16 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[27]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zfo_y_y_prev_at[iB * (3 * H) + iH]),
@@ -813,21 +831,60 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_tanh_c, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_f_pre, const compute_t f, const compute_t dot_o_pre, const compute_t o,
+    const compute_t c, compute_t& dot_f, compute_t& dot_o, compute_t& tanh_c)
+{
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    dot_o = dot_o_pre * o * (1 - o);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_f, dot_o, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_f, dot_o, tanh_c);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -880,9 +937,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[9]);
@@ -897,7 +954,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -909,9 +966,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -927,7 +984,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);

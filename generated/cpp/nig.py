@@ -82,9 +82,8 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
+    o: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     i: np.ndarray  # ()
     z: np.ndarray  # (T, B, H)
@@ -148,14 +147,13 @@ def forward(params, x, state=None):
     z = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     forward_once = kernel(
         "forward_once", i,
     )
     forward_step = kernel(
-        "forward_step", W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, tanh_c, y_rows,
+        "forward_step", W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, y_rows,
     )
 
     W_zfo[..., :H] = W_z.T
@@ -171,7 +169,7 @@ def forward(params, x, state=None):
         product(y_rows[t], R_zfo, R_zfo_y)
         forward_step(t)
 
-    tape = Tape(size, dtype, o, tanh_c, c_rows, f, i, z, x, y_rows)
+    tape = Tape(size, dtype, c_rows, o, f, i, z, x, y_rows)
     last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
     return y_rows[1:].copy(), last, tape
 
@@ -187,9 +185,8 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
-    o = tape.o
-    tanh_c = tape.tanh_c
     c_rows = tape.c_rows
+    o = tape.o
     f = tape.f
     i = tape.i
     z = tape.z
@@ -210,6 +207,7 @@ def backward(params, tape, dy, dstate=None):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     W_zfo2 = scratch("W_zfo2", (3 * H, I), dtype)
     R_zfo2 = scratch("R_zfo2", (3 * H, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_zfo_pre = scratch("d_zfo_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zfo = np.empty((3 * H, I), dtype)
@@ -219,8 +217,11 @@ def backward(params, tape, dy, dstate=None):
     d_p_o = np.empty((H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
+    backward_before = kernel(
+        "backward_before", c_rows, tanh_c2,
+    )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
+        "backward_step", dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_zfo_pre, c_rows, d_p_f,
@@ -235,6 +236,7 @@ def backward(params, tape, dy, dstate=None):
     R_zfo2[:H] = R_z
     R_zfo2[H:2 * H] = R_f
     R_zfo2[2 * H:3 * H] = R_o
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -541,11 +543,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z = scratch("z", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    dot_o = scratch("dot_o", (T, B, H), dtype)
-    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -560,7 +559,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
         dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
-        dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_f_pre, f, dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -597,6 +596,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (6 * H, I), dtype)
     parts32 = scratch("parts32", (6 * H, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_f_y_y_prev = scratch("d_dot_y_prev_dot_R_f_y_y_prev", (B, H), dtype)
@@ -633,10 +635,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_f_pre, f, dot_o_pre, o, c_rows, dot_f2, dot_o2, tanh_c2,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
-        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i, dot_z_pre, z,
-        p_f, dot_p_f, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o2,
+        dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i,
+        dot_z_pre, z, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_f_y_y_prev,
@@ -678,6 +683,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[3 * H:4 * H] = dot_R_f
     parts32[4 * H:5 * H] = R_o
     parts32[5 * H:6 * H] = dot_R_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -702,28 +702,28 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_p_f, const compute_t dot_b_f, const compute_t dot_R_o_y_R_o,
     const compute_t dot_R_o_y_y_prev, const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o,
     const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
-    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& dot_i_pre, compute_t& i,
-    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& y, compute_t& dot_y)
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre,
+    compute_t& f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o,
+    compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
     dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
     const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
     dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_R_f_y;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // c = z * i + c[t-1] * f
     c = c_prev * f + z * i;
     dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
@@ -766,24 +766,20 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[22]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[33]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
-            dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
@@ -821,17 +817,13 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
-            dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
@@ -839,6 +831,50 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t dot_i_pre, const compute_t i,
+    const compute_t dot_f_pre, const compute_t f, compute_t& dot_z, compute_t& dot_i, compute_t& dot_f)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z, dot_i, dot_f;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            dot_z, dot_i, dot_f);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
     }
 }
 
@@ -911,14 +947,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[23]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[24]);
     storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[25]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -946,14 +982,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);

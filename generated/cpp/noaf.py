@@ -590,13 +590,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
@@ -610,8 +607,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
         dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
-        dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o,
-        dot_o, y_rows, dot_y_rows,
+        dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_o, y_rows, dot_y_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -653,6 +649,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (8 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
     d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = scratch("d_dot_y_prev_dot_R_i_y_y_prev", (B, H), dtype)
@@ -700,10 +699,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_z2, dot_i2, dot_f2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, c_rows, dot_o_pre, o, d_y_prev_rows, dot_c_rows,
-        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, dot_o, dot_f_pre, f, z, dot_i_pre, i, dot_z,
-        dot_z_pre, dot_i, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
+        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, dot_o, dot_f_pre, f, z, dot_i_pre, i, dot_z2,
+        dot_z_pre, dot_i2, p_i, dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev,
@@ -756,6 +758,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_R_f
     parts32[6 * H:7 * H] = R_o
     parts32[7 * H:8 * H] = dot_R_o
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

@@ -139,8 +139,7 @@ inline_point void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
     const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
     const compute_t W_f_x, const compute_t R_f_y, const compute_t p_f, const compute_t b_f,
-    const compute_t o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& tanh_c,
-    compute_t& y)
+    const compute_t o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -154,7 +153,7 @@ inline_point void forward_step_point(
     // c = z * i + c[t-1] * f
     c = c_prev * f + z * i;
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -173,13 +172,12 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t z, i, f, c, tanh_c, y;
+        compute_t z, i, f, c, y;
         forward_step_point(
             compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(R_zif_y_at[iB * (3 * H) + iH]),
@@ -194,13 +192,37 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(o_at[0]),
-            z, i, f, c, tanh_c, y);
+            z, i, f, c, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -234,7 +256,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
@@ -252,7 +274,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[0]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -713,22 +735,21 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_R_f_y_R_f, const compute_t dot_R_f_y_y_prev, const compute_t W_f_x,
     const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t dot_W_f_x,
     const compute_t dot_p_f, const compute_t dot_b_f, const compute_t o, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre,
-    compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& tanh_c, compute_t& y,
-    compute_t& dot_y)
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c,
+    compute_t& dot_c, compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
     dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_R_i_y;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
     const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
@@ -739,7 +760,7 @@ inline_point void hvp_forward_step_point(
     c = c_prev * f + z * i;
     dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c;
@@ -769,21 +790,18 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[27]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
@@ -813,21 +831,60 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(o_at[0]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, tanh_c, y, dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t dot_i_pre, const compute_t i,
+    const compute_t c, compute_t& dot_z, compute_t& dot_i, compute_t& tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z, dot_i, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_z, dot_i, tanh_c);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -881,7 +938,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -891,9 +948,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[19]);
@@ -910,7 +967,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[0]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -921,9 +978,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),

@@ -262,10 +262,9 @@ extern "C" void forward_step_rows4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t eps = compute_t(1e-6);
@@ -283,7 +282,6 @@ extern "C" void forward_step_rows4(const int64 t, const int64* sizes, void* cons
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
             l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
             a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
         }
         compute_t max_a_w_arg = 0;
@@ -326,9 +324,8 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -345,7 +342,6 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
             const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             l_r_sum_total += M * M;
@@ -368,10 +364,9 @@ extern "C" void forward_step_rows6(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t eps = compute_t(1e-6);
@@ -389,7 +384,6 @@ extern "C" void forward_step_rows6(const int64 t, const int64* sizes, void* cons
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
             l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
             a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
         }
         compute_t max_a_r_arg = 0;
@@ -443,6 +437,42 @@ extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const*
     }
 }
 
+inline_point void backward_before_point(
+    const compute_t l_w_sqrt, const compute_t l_w_sqrt2, const compute_t l_r_sqrt,
+    const compute_t l_r_sqrt2, compute_t& l_w, compute_t& l_r)
+{
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    l_w = l_w_sqrt * l_w_sqrt2;
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    l_r = l_r_sqrt * l_r_sqrt2;
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t l_w, l_r;
+        backward_before_point(
+            compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            l_w, l_r);
+        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+    }
+}
+
 inline_point void backward_step_point(
     const compute_t dy, const compute_t d_r_next, compute_t& d_r)
 {
@@ -469,32 +499,43 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-// through r = a_r @ M
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        d_a_r_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        double d_a_r_total = 0;
+        #pragma omp simd reduction(+:d_a_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            // through r = a_r @ M
+            d_a_r_total += d_r * M;
+        }
+        const compute_t d_a_r = compute_t(d_a_r_total);
+        d_a_r_at[iB * N + iN] = storage_t(d_a_r);
     }
 }
 
-extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[6]);
@@ -523,7 +564,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
@@ -555,7 +596,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -573,7 +614,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
     }
 }
 
-extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -622,7 +663,7 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
@@ -641,7 +682,7 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -659,14 +700,14 @@ extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* cons
     }
 }
 
-extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[7]);
@@ -699,7 +740,7 @@ extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* con
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -731,7 +772,7 @@ extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* con
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -846,7 +887,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -860,7 +901,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -2223,7 +2264,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t dot_h = dot_h_pre * (1 - square(h));
             dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
             h_at[(t * B + iB) * H + iH] = storage_t(h);
-            dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_at[iB * H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -2258,10 +2299,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         const compute_t dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
         dot_beta_w_pre_at[t * B + iB] = storage_t(dot_beta_w_pre);
         beta_w_at[t * B + iB] = storage_t(beta_w);
-        dot_beta_w_at[t * B + iB] = storage_t(dot_beta_w);
+        dot_beta_w_at[iB] = storage_t(dot_beta_w);
         dot_beta_r_pre_at[t * B + iB] = storage_t(dot_beta_r_pre);
         beta_r_at[t * B + iB] = storage_t(beta_r);
-        dot_beta_r_at[t * B + iB] = storage_t(dot_beta_r);
+        dot_beta_r_at[iB] = storage_t(dot_beta_r);
     }
 }
 
@@ -2325,7 +2366,7 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
             dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
             dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
-            dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            dot_e_at[iB * D + iD] = storage_t(dot_e);
             a_at[(t * B + iB) * D + iD] = storage_t(a);
             dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
             k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
@@ -2361,10 +2402,10 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         const compute_t dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
         dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
         l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
-        dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
+        dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
         dot_l_r_pre2_at[t * B + iB] = storage_t(dot_l_r_pre2);
         l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
-        dot_l_r_sqrt2_at[t * B + iB] = storage_t(dot_l_r_sqrt2);
+        dot_l_r_sqrt2_at[iB] = storage_t(dot_l_r_sqrt2);
     }
 }
 
@@ -2438,23 +2479,20 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t eps = compute_t(1e-6);
         const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[iB]);
         const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
-        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[iB]);
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
@@ -2482,12 +2520,9 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
                 dot_beta_w * s2 + dot_s_w;
             dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
             l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-            dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
             dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
             a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-            dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+            dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
         }
         compute_t max_a_w_arg = 0;
         int64 max_a_w_arg_found = -1;
@@ -2515,7 +2550,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:dot_a_w_arg_dot_total)
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
             a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
@@ -2527,10 +2562,10 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
-            dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
+            dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
         }
     }
 }
@@ -2548,19 +2583,17 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
         const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[iB * N + iN]);
         double l_r_sum_total = 0;
         double dot_l_r_sum_M_total = 0;
         double dot_l_r_sum_M2_total = 0;
@@ -2571,7 +2604,7 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
             dot_M_k_r_M_total, dot_M_k_r_k_r_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
@@ -2586,8 +2619,6 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
             const compute_t s1 = 1 - a_w_e;
             const compute_t M = M_prev * s1 + a_w_a;
             const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -2631,23 +2662,20 @@ extern "C" void hvp_forward_step_rows6(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_s_r_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t eps = compute_t(1e-6);
         const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[iB]);
         const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
-        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[iB]);
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
@@ -2675,12 +2703,9 @@ extern "C" void hvp_forward_step_rows6(const int64 t, const int64* sizes, void* 
                 dot_beta_r * s2 + dot_s_r;
             dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
             l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-            dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
             dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
             a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-            dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+            dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
         }
         compute_t max_a_r_arg = 0;
         int64 max_a_r_arg_found = -1;
@@ -2708,7 +2733,7 @@ extern "C" void hvp_forward_step_rows6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:dot_a_r_arg_dot_total)
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
             a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
@@ -2720,10 +2745,10 @@ extern "C" void hvp_forward_step_rows6(const int64 t, const int64* sizes, void* 
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
-            dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
+            dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
         }
     }
 }
@@ -2779,7 +2804,7 @@ extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* c
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_a_r_at[(t * B + iB) * N + iN])
+            total += compute_t(dot_a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         dot_r_a_r_at[iB * D + iD] = storage_t(total);
     }
@@ -2811,6 +2836,259 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     }
 }
 
+inline_point void hvp_backward_before_point(
+    const compute_t dot_h_pre, const compute_t h, compute_t& dot_h)
+{
+    // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_h;
+        hvp_backward_before_point(
+            compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(h_at[(iT * B + iB) * H + iH]),
+            dot_h);
+        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t dot_beta_w_pre, const compute_t beta_w, const compute_t dot_l_w_pre2,
+    const compute_t l_w_sqrt2, const compute_t dot_beta_r_pre, const compute_t beta_r,
+    const compute_t dot_l_r_pre2, const compute_t l_r_sqrt2, compute_t& dot_beta_w,
+    compute_t& dot_l_w_sqrt2, compute_t& dot_beta_r, compute_t& dot_l_r_sqrt2)
+{
+    // through beta_w = softplus(dot(v_w, h) + b_w)
+    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
+    // through beta_r = softplus(dot(v_r, h) + b_r)
+    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2;
+        hvp_backward_before2_point(
+            compute_t(dot_beta_w_pre_at[iT * B + iB]),
+            compute_t(beta_w_at[iT * B + iB]),
+            compute_t(dot_l_w_pre2_at[iT * B + iB]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(dot_beta_r_pre_at[iT * B + iB]),
+            compute_t(beta_r_at[iT * B + iB]),
+            compute_t(dot_l_r_pre2_at[iT * B + iB]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2);
+        dot_beta_w2_at[iT * B + iB] = storage_t(dot_beta_w);
+        dot_l_w_sqrt22_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
+        dot_beta_r2_at[iT * B + iB] = storage_t(dot_beta_r);
+        dot_l_r_sqrt22_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
+    }
+}
+
+inline_point void hvp_backward_before3_point(
+    const compute_t dot_l_w_pre, const compute_t l_w_sqrt, const compute_t l_w_sqrt2,
+    const compute_t dot_l_w_sqrt2, const compute_t dot_beta_w, const compute_t dot_M_k_w,
+    const compute_t dot_s_w, const compute_t beta_w, const compute_t M_k_w, const compute_t a_w,
+    const compute_t dot_a_w_arg_dot, const compute_t dot_l_r_pre, const compute_t l_r_sqrt,
+    const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2, const compute_t dot_beta_r,
+    const compute_t dot_M_k_r, const compute_t dot_s_r, const compute_t beta_r, const compute_t M_k_r,
+    const compute_t a_r, const compute_t dot_a_r_arg_dot, compute_t& dot_l_w_sqrt, compute_t& l_w,
+    compute_t& dot_l_w, compute_t& dot_a_w_arg, compute_t& dot_a_w, compute_t& dot_l_r_sqrt, compute_t& l_r,
+    compute_t& dot_l_r, compute_t& dot_a_r_arg, compute_t& dot_a_r)
+{
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
+    l_w = l_w_sqrt * l_w_sqrt2;
+    dot_l_w = l_w_sqrt * dot_l_w_sqrt2 + l_w_sqrt2 * dot_l_w_sqrt;
+    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+    const compute_t s1 = 1 / l_w;
+    dot_a_w_arg = dot_beta_w * M_k_w * s1 + dot_M_k_w * beta_w * s1 + dot_s_w - beta_w * M_k_w * dot_l_w / square(l_w);
+    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
+    l_r = l_r_sqrt * l_r_sqrt2;
+    dot_l_r = l_r_sqrt * dot_l_r_sqrt2 + l_r_sqrt2 * dot_l_r_sqrt;
+    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+    const compute_t s2 = 1 / l_r;
+    dot_a_r_arg = dot_beta_r * M_k_r * s2 + dot_M_k_r * beta_r * s2 + dot_s_r - beta_r * M_k_r * dot_l_r / square(l_r);
+    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
+}
+
+extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_s_r_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_l_w_sqrt3_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_l_w2_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_a_w_arg2_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_l_r_sqrt3_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_l_r2_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_a_r_arg2_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_a_r2_at = static_cast<storage_t*>(at[31]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
+            dot_a_r;
+        hvp_backward_before3_point(
+            compute_t(dot_l_w_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(dot_l_w_sqrt22_at[iT * B + iB]),
+            compute_t(dot_beta_w2_at[iT * B + iB]),
+            compute_t(dot_M_k_w_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_s_w_at[iN]),
+            compute_t(beta_w_at[iT * B + iB]),
+            compute_t(M_k_w_at[(iT * B + iB) * N + iN]),
+            compute_t(a_w_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_a_w_arg_dot_at[iT * B + iB]),
+            compute_t(dot_l_r_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            compute_t(dot_l_r_sqrt22_at[iT * B + iB]),
+            compute_t(dot_beta_r2_at[iT * B + iB]),
+            compute_t(dot_M_k_r_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_s_r_at[iN]),
+            compute_t(beta_r_at[iT * B + iB]),
+            compute_t(M_k_r_at[(iT * B + iB) * N + iN]),
+            compute_t(a_r_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_a_r_arg_dot_at[iT * B + iB]),
+            dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
+            dot_a_r);
+        dot_l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        dot_l_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
+        dot_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        dot_a_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
+        dot_l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        dot_l_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
+        dot_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        dot_a_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
+    }
+}
+
+inline_point void hvp_backward_before4_point(
+    const compute_t dot_W_e_h, const compute_t e, compute_t& dot_e)
+{
+    // through e = sigmoid(W_e @ h)
+    dot_e = dot_W_e_h * e * (1 - e);
+}
+
+extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t dot_e;
+        hvp_backward_before4_point(
+            compute_t(dot_W_e_h_at[(iT * B + iB) * D + iD]),
+            compute_t(e_at[(iT * B + iB) * D + iD]),
+            dot_e);
+        dot_e2_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
+    }
+}
+
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_w_e2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+        double d_a_r_r_total = 0;
+        #pragma omp simd reduction(+:d_a_r_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+        }
+        const compute_t d_a_r_r = compute_t(d_a_r_r_total);
+        d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+    }
+}
+
 inline_point void hvp_backward_step_point(
     const compute_t dy, const compute_t d_dot_r_next, compute_t& d_dot_r)
 {
@@ -2837,62 +3115,55 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     }
 }
 
-extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double d_a_r_r_total = 0;
         double d_dot_a_r_total = 0;
         double d_a_r_dot_r_M_total = 0;
-        #pragma omp simd reduction(+:d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total)
+        #pragma omp simd reduction(+:d_dot_a_r_total, d_a_r_dot_r_M_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
-            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through r = a_r @ M
-            d_a_r_r_total += d_r_next * M;
             d_dot_a_r_total += d_dot_r * M;
             d_a_r_dot_r_M_total += d_dot_r * dot_M;
         }
-        const compute_t d_a_r_r = compute_t(d_a_r_r_total);
         const compute_t d_dot_a_r = compute_t(d_dot_a_r_total);
         const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_total);
-        d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
         d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
         d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
     }
 }
 
-extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_r_arg2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_l_r2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_l_r_sqrt3_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[19]);
@@ -2933,17 +3204,17 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:d_a_r_dot_total, d_dot_l_r_sqrt2_total, d_l_r_sqrt2_dot_l_r_total, \
             d_dot_beta_r_total, d_beta_r_dot_a_r_arg_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
             const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
             const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt3_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
                 d_a_r_r + d_a_r_dot_r_M;
@@ -2977,8 +3248,8 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         const compute_t d_dot_beta_r = compute_t(d_dot_beta_r_total);
         const compute_t d_beta_r_dot_a_r_arg = compute_t(d_beta_r_dot_a_r_arg_total);
 
-        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt22_at[t * B + iB]);
         // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
         // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -2991,9 +3262,9 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
@@ -3096,7 +3367,7 @@ extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* 
     }
 }
 
-extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -3112,10 +3383,10 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_a_r2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[19]);
@@ -3135,7 +3406,7 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
         const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t dot_a_r = compute_t(dot_a_r_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r2_at[(t * B + iB) * N + iN]);
         double d_dot_a_w_dot_a_w_e_total = 0;
         double d_dot_a_w_dot_a_w_a_total = 0;
         double d_a_w_a_w_e_total = 0;
@@ -3158,7 +3429,7 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t s1 = 2 * M;
@@ -3236,7 +3507,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_dot_a_w_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -3245,7 +3516,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
         d_a_dot_a_w_a_at[iB * D + iD] = storage_t(total);
     }
 }
@@ -3293,7 +3564,7 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -3302,34 +3573,34 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
         d_e_dot_a_w_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
-extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_w_arg2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_l_w2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_l_w_sqrt3_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[22]);
@@ -3374,19 +3645,19 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:d_a_w_dot_total, d_dot_l_w_sqrt2_total, d_l_w_sqrt2_dot_l_w_total, \
             d_dot_beta_w_total, d_beta_w_dot_a_w_arg_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt3_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
                 d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
@@ -3420,8 +3691,8 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
         const compute_t d_dot_beta_w = compute_t(d_dot_beta_w_total);
         const compute_t d_beta_w_dot_a_w_arg = compute_t(d_beta_w_dot_a_w_arg_total);
 
-        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt22_at[t * B + iB]);
         // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
         // through beta_w = softplus(dot(v_w, h) + b_w)
@@ -3434,9 +3705,9 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
@@ -3719,9 +3990,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_a_w_e2_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -3740,9 +4011,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(dot_a_w_e2_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);
@@ -3773,7 +4044,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3782,7 +4053,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
         d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
     }
 }
@@ -3827,7 +4098,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3836,7 +4107,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
         d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);
     }
 }

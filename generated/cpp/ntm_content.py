@@ -97,25 +97,22 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    l_w_sqrt: np.ndarray  # (T, B, N)
+    l_w_sqrt2: np.ndarray  # (T, B)
+    l_r_sqrt: np.ndarray  # (T, B, N)
+    l_r_sqrt2: np.ndarray  # (T, B)
+    a_w: np.ndarray  # (T, B, N)
+    e: np.ndarray  # (T, B, D)
     M_rows: np.ndarray  # (T + 1, B, N, D)
     a_r: np.ndarray  # (T, B, N)
     beta_r: np.ndarray  # (T, B)
-    l_r: np.ndarray  # (T, B, N)
     M_k_r: np.ndarray  # (T, B, N)
-    l_r_sqrt2: np.ndarray  # (T, B)
-    l_r_sqrt: np.ndarray  # (T, B, N)
     k_r: np.ndarray  # (T, B, D)
-    e: np.ndarray  # (T, B, D)
     a: np.ndarray  # (T, B, D)
-    a_w: np.ndarray  # (T, B, N)
     beta_w: np.ndarray  # (T, B)
-    l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
-    l_w_sqrt2: np.ndarray  # (T, B)
-    l_w_sqrt: np.ndarray  # (T, B, N)
     k_w: np.ndarray  # (T, B, D)
     h: np.ndarray  # (T, B, H)
-    a_w_e: np.ndarray  # (T, B, N, D)
     x: np.ndarray  # (T, B, I)
     r_rows: np.ndarray  # (T + 1, B, D)
 
@@ -183,20 +180,17 @@ def forward(params, x, state=None):
     l_w_sum = scratch("l_w_sum", (B, N), dtype)
     l_w_sqrt = np.empty((T, B, N), dtype)
     l_w_sqrt2 = np.empty((T, B), dtype)
-    l_w = np.empty((T, B, N), dtype)
     M_k_w = np.empty((T, B, N), dtype)
     a_w_arg = scratch("a_w_arg", (B, N), dtype)
     exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
     a_w = np.empty((T, B, N), dtype)
     e = np.empty((T, B, D), dtype)
     a = np.empty((T, B, D), dtype)
-    a_w_e = np.empty((T, B, N, D), dtype)
     k_r = np.empty((T, B, D), dtype)
     beta_r = np.empty((T, B), dtype)
     l_r_sum = scratch("l_r_sum", (B, N), dtype)
     l_r_sqrt = np.empty((T, B, N), dtype)
     l_r_sqrt2 = np.empty((T, B), dtype)
-    l_r = np.empty((T, B, N), dtype)
     M_k_r = np.empty((T, B, N), dtype)
     a_r_arg = scratch("a_r_arg", (B, N), dtype)
     exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
@@ -213,15 +207,13 @@ def forward(params, x, state=None):
         "forward_step_rows3", M_rows, k_w, l_w_sum, M_k_w,
     )
     forward_step_rows4 = kernel(
-        "forward_step_rows4", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg, exp_a_w_arg,
-        a_w,
+        "forward_step_rows4", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, a_w_arg, exp_a_w_arg, a_w,
     )
     forward_step_rows5 = kernel(
-        "forward_step_rows5", a_w, e, a, M_rows, k_r, a_w_e, l_r_sum, M_k_r,
+        "forward_step_rows5", a_w, e, a, M_rows, k_r, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
-        "forward_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg, exp_a_r_arg,
-        a_r,
+        "forward_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, a_r_arg, exp_a_r_arg, a_r,
     )
     forward_step_sum = kernel(
         "forward_step_sum", a_r, M_rows, r_rows,
@@ -248,8 +240,8 @@ def forward(params, x, state=None):
         # r = a_r @ M
         forward_step_sum(t)
 
-    tape = Tape(size, dtype, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_r, e, a, a_w, beta_w,
-                l_w, M_k_w, l_w_sqrt2, l_w_sqrt, k_w, h, a_w_e, x, r_rows)
+    tape = Tape(size, dtype, l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, a_w, e, M_rows, a_r, beta_r, M_k_r,
+                k_r, a, beta_w, M_k_w, k_w, h, x, r_rows)
     last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
     return r_rows[1:].copy(), last, tape
 
@@ -265,25 +257,22 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    l_w_sqrt = tape.l_w_sqrt
+    l_w_sqrt2 = tape.l_w_sqrt2
+    l_r_sqrt = tape.l_r_sqrt
+    l_r_sqrt2 = tape.l_r_sqrt2
+    a_w = tape.a_w
+    e = tape.e
     M_rows = tape.M_rows
     a_r = tape.a_r
     beta_r = tape.beta_r
-    l_r = tape.l_r
     M_k_r = tape.M_k_r
-    l_r_sqrt2 = tape.l_r_sqrt2
-    l_r_sqrt = tape.l_r_sqrt
     k_r = tape.k_r
-    e = tape.e
     a = tape.a
-    a_w = tape.a_w
     beta_w = tape.beta_w
-    l_w = tape.l_w
     M_k_w = tape.M_k_w
-    l_w_sqrt2 = tape.l_w_sqrt2
-    l_w_sqrt = tape.l_w_sqrt
     k_w = tape.k_w
     h = tape.h
-    a_w_e = tape.a_w_e
     x = tape.x
     r_rows = tape.r_rows
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
@@ -300,6 +289,9 @@ def backward(params, tape, dy, dstate=None):
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
     W_wear2 = scratch("W_wear2", (4 * D, H), dtype)
+    l_w2 = scratch("l_w2", (T, B, N), dtype)
+    l_r2 = scratch("l_r2", (T, B, N), dtype)
+    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
     d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
@@ -336,35 +328,38 @@ def backward(params, tape, dy, dstate=None):
     d_s_r = np.empty((N,), dtype)
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
+    backward_before = kernel(
+        "backward_before", l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w2, l_r2,
+    )
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
-    backward_step_sum = kernel(
-        "backward_step_sum", d_r, M_rows, d_a_r,
-    )
     backward_step_rows = kernel(
-        "backward_step_rows", a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
-        d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", d_M_k_r, M_rows, d_k_r_M_k_r,
+        "backward_step_rows", a_w, e, d_r, M_rows, a_w_e2, d_a_r,
     )
     backward_step_rows2 = kernel(
-        "backward_step_rows2", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, e, a, d_M, d_a_w_e,
-        d_a_w_a_w_e, d_a_w_a_w_a,
+        "backward_step_rows2", a_r, d_a_r, beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
+        d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
     )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", d_M, a_w, d_k_w_W_e_h_a_k_r,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", d_a_w_e, a_w, d_e,
+    backward_step_sum = kernel(
+        "backward_step_sum", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
     backward_step_rows3 = kernel(
-        "backward_step_rows3", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
+        "backward_step_rows3", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, e, a, d_M, d_a_w_e,
+        d_a_w_a_w_e, d_a_w_a_w_a,
+    )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", d_M, a_w, d_k_w_W_e_h_a_k_r,
+    )
+    backward_step_sum3 = kernel(
+        "backward_step_sum3", d_a_w_e, a_w, d_e,
+    )
+    backward_step_rows4 = kernel(
+        "backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt,
         d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", d_M_k_w, M_rows, d_k_w_M_k_w,
+    backward_step_sum4 = kernel(
+        "backward_step_sum4", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     backward_step2 = kernel(
         "backward_step2", d_l_r_pre2, k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, k_w, d_k_w_M_k_w,
@@ -374,7 +369,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
+        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e2, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_beta_w_pre, h, d_v_w,
@@ -393,22 +388,22 @@ def backward(params, tape, dy, dstate=None):
     W_wear2[D:2 * D] = W_e
     W_wear2[2 * D:3 * D] = W_a
     W_wear2[3 * D:4 * D] = W_r
+    backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
-        # through r = a_r @ M
-        backward_step_sum(t)
         backward_step_rows(t)
-        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        backward_step_sum2(t)
         backward_step_rows2(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        backward_step_sum(t)
+        backward_step_rows3(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        backward_step_sum2(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         backward_step_sum3(t)
-        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-        backward_step_sum4(t)
-        backward_step_rows3(t)
+        backward_step_rows4(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        backward_step_sum5(t)
+        backward_step_sum4(t)
         backward_step2(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
@@ -908,68 +903,60 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h = scratch("h", (T, B, H), dtype)
-    dot_h = scratch("dot_h", (T, B, H), dtype)
+    dot_h = scratch("dot_h", (B, H), dtype)
     parts4 = scratch("parts4", (B, 8 * D), dtype)
     k_w = scratch("k_w", (T, B, D), dtype)
     dot_k_w_W_e_h_a_k_r_h = scratch("dot_k_w_W_e_h_a_k_r_h", (B, 4 * D), dtype)
     dot_k_w = scratch("dot_k_w", (T, B, D), dtype)
     dot_beta_w_pre = scratch("dot_beta_w_pre", (T, B), dtype)
     beta_w = scratch("beta_w", (T, B), dtype)
-    dot_beta_w = scratch("dot_beta_w", (T, B), dtype)
+    dot_beta_w = scratch("dot_beta_w", (B,), dtype)
     l_w_sum = scratch("l_w_sum", (B, N), dtype)
     dot_l_w_sum_M_prev = scratch("dot_l_w_sum_M_prev", (B, N), dtype)
     dot_l_w_sum_M_prev2 = scratch("dot_l_w_sum_M_prev2", (B, N), dtype)
     dot_l_w_pre = scratch("dot_l_w_pre", (T, B, N), dtype)
     l_w_sqrt = scratch("l_w_sqrt", (T, B, N), dtype)
-    dot_l_w_sqrt = scratch("dot_l_w_sqrt", (T, B, N), dtype)
     dot_l_w_pre2 = scratch("dot_l_w_pre2", (T, B), dtype)
     l_w_sqrt2 = scratch("l_w_sqrt2", (T, B), dtype)
-    dot_l_w_sqrt2 = scratch("dot_l_w_sqrt2", (T, B), dtype)
-    l_w = scratch("l_w", (T, B, N), dtype)
-    dot_l_w = scratch("dot_l_w", (T, B, N), dtype)
+    dot_l_w_sqrt2 = scratch("dot_l_w_sqrt2", (B,), dtype)
     M_k_w = scratch("M_k_w", (T, B, N), dtype)
     dot_M_k_w_M_prev = scratch("dot_M_k_w_M_prev", (B, N), dtype)
     dot_M_k_w_k_w = scratch("dot_M_k_w_k_w", (B, N), dtype)
     dot_M_k_w = scratch("dot_M_k_w", (T, B, N), dtype)
     a_w_arg = scratch("a_w_arg", (B, N), dtype)
-    dot_a_w_arg = scratch("dot_a_w_arg", (T, B, N), dtype)
+    dot_a_w_arg = scratch("dot_a_w_arg", (B, N), dtype)
     exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
     a_w = scratch("a_w", (T, B, N), dtype)
     dot_a_w_arg_dot = scratch("dot_a_w_arg_dot", (T, B), dtype)
-    dot_a_w = scratch("dot_a_w", (T, B, N), dtype)
+    dot_a_w = scratch("dot_a_w", (B, N), dtype)
     dot_W_e_h = scratch("dot_W_e_h", (T, B, D), dtype)
     e = scratch("e", (T, B, D), dtype)
-    dot_e = scratch("dot_e", (T, B, D), dtype)
+    dot_e = scratch("dot_e", (B, D), dtype)
     a = scratch("a", (T, B, D), dtype)
     dot_a = scratch("dot_a", (T, B, D), dtype)
-    a_w_e = scratch("a_w_e", (T, B, N, D), dtype)
-    dot_a_w_e = scratch("dot_a_w_e", (T, B, N, D), dtype)
     k_r = scratch("k_r", (T, B, D), dtype)
     dot_k_r = scratch("dot_k_r", (T, B, D), dtype)
     dot_beta_r_pre = scratch("dot_beta_r_pre", (T, B), dtype)
     beta_r = scratch("beta_r", (T, B), dtype)
-    dot_beta_r = scratch("dot_beta_r", (T, B), dtype)
+    dot_beta_r = scratch("dot_beta_r", (B,), dtype)
     l_r_sum = scratch("l_r_sum", (B, N), dtype)
     dot_l_r_sum_M = scratch("dot_l_r_sum_M", (B, N), dtype)
     dot_l_r_sum_M2 = scratch("dot_l_r_sum_M2", (B, N), dtype)
     dot_l_r_pre = scratch("dot_l_r_pre", (T, B, N), dtype)
     l_r_sqrt = scratch("l_r_sqrt", (T, B, N), dtype)
-    dot_l_r_sqrt = scratch("dot_l_r_sqrt", (T, B, N), dtype)
     dot_l_r_pre2 = scratch("dot_l_r_pre2", (T, B), dtype)
     l_r_sqrt2 = scratch("l_r_sqrt2", (T, B), dtype)
-    dot_l_r_sqrt2 = scratch("dot_l_r_sqrt2", (T, B), dtype)
-    l_r = scratch("l_r", (T, B, N), dtype)
-    dot_l_r = scratch("dot_l_r", (T, B, N), dtype)
+    dot_l_r_sqrt2 = scratch("dot_l_r_sqrt2", (B,), dtype)
     M_k_r = scratch("M_k_r", (T, B, N), dtype)
     dot_M_k_r_M = scratch("dot_M_k_r_M", (B, N), dtype)
     dot_M_k_r_k_r = scratch("dot_M_k_r_k_r", (B, N), dtype)
     dot_M_k_r = scratch("dot_M_k_r", (T, B, N), dtype)
     a_r_arg = scratch("a_r_arg", (B, N), dtype)
-    dot_a_r_arg = scratch("dot_a_r_arg", (T, B, N), dtype)
+    dot_a_r_arg = scratch("dot_a_r_arg", (B, N), dtype)
     exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
     a_r = scratch("a_r", (T, B, N), dtype)
     dot_a_r_arg_dot = scratch("dot_a_r_arg_dot", (T, B), dtype)
-    dot_a_r = scratch("dot_a_r", (T, B, N), dtype)
+    dot_a_r = scratch("dot_a_r", (B, N), dtype)
     dot_r_a_r = scratch("dot_r_a_r", (B, D), dtype)
     dot_r_M = scratch("dot_r_M", (B, D), dtype)
     r_rows[0] = state["r"]
@@ -995,18 +982,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2,
         dot_l_w_sqrt2, dot_M_k_w_M_prev, dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w,
-        dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg, exp_a_w_arg,
-        a_w, dot_a_w_arg_dot, dot_a_w,
+        dot_l_w_pre, l_w_sqrt, dot_M_k_w, a_w_arg, dot_a_w_arg, exp_a_w_arg, a_w, dot_a_w_arg_dot, dot_a_w,
     )
     hvp_forward_step_rows5 = kernel(
-        "hvp_forward_step_rows5", a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r, a_w_e,
-        dot_a_w_e, l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        "hvp_forward_step_rows5", a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r,
+        l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2,
         dot_M_k_r_M, dot_M_k_r_k_r, beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt,
-        dot_l_r_sqrt, l_r, dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg, exp_a_r_arg, a_r, dot_a_r_arg_dot,
-        dot_a_r,
+        dot_M_k_r, a_r_arg, dot_a_r_arg, exp_a_r_arg, a_r, dot_a_r_arg_dot, dot_a_r,
     )
     hvp_forward_step_sum = kernel(
         "hvp_forward_step_sum", a_r, M_rows, r_rows,
@@ -1049,7 +1034,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
         hvp_forward_step_rows(t)
         product(h[t], parts3, parts4)
-        product(dot_h[t], W_wear, dot_k_w_W_e_h_a_k_r_h)
+        product(dot_h, W_wear, dot_k_w_W_e_h_a_k_r_h)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
         hvp_forward_step_rows4(t)
@@ -1070,6 +1055,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_h22 = scratch("dot_W_h22", (2 * H, I), dtype)
     parts32 = scratch("parts32", (8 * D, H), dtype)
     dot_U_h22 = scratch("dot_U_h22", (2 * H, D), dtype)
+    dot_h2 = scratch("dot_h2", (T, B, H), dtype)
+    dot_beta_w2 = scratch("dot_beta_w2", (T, B), dtype)
+    dot_l_w_sqrt3 = scratch("dot_l_w_sqrt3", (T, B, N), dtype)
+    dot_l_w_sqrt22 = scratch("dot_l_w_sqrt22", (T, B), dtype)
+    l_w2 = scratch("l_w2", (T, B, N), dtype)
+    dot_l_w2 = scratch("dot_l_w2", (T, B, N), dtype)
+    dot_a_w_arg2 = scratch("dot_a_w_arg2", (T, B, N), dtype)
+    dot_a_w2 = scratch("dot_a_w2", (T, B, N), dtype)
+    dot_e2 = scratch("dot_e2", (T, B, D), dtype)
+    dot_beta_r2 = scratch("dot_beta_r2", (T, B), dtype)
+    dot_l_r_sqrt3 = scratch("dot_l_r_sqrt3", (T, B, N), dtype)
+    dot_l_r_sqrt22 = scratch("dot_l_r_sqrt22", (T, B), dtype)
+    l_r2 = scratch("l_r2", (T, B, N), dtype)
+    dot_l_r2 = scratch("dot_l_r2", (T, B, N), dtype)
+    dot_a_r_arg2 = scratch("dot_a_r_arg2", (T, B, N), dtype)
+    dot_a_r2 = scratch("dot_a_r2", (T, B, N), dtype)
+    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
+    dot_a_w_e2 = scratch("dot_a_w_e2", (B, N, D), dtype)
     d_dot_r = scratch("d_dot_r", (B, D), dtype)
     d_dot_a_r = scratch("d_dot_a_r", (B, N), dtype)
     d_a_r_r = scratch("d_a_r_r", (B, N), dtype)
@@ -1163,18 +1166,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_M_prev_rows[T % 2] = 0
     d_dot_r_prev_rows[T % 2] = dstate["r"]
     d_dot_M_prev_rows[T % 2] = dstate["M"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_h_pre, h, dot_h2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dot_beta_w_pre, beta_w, dot_l_w_pre2, l_w_sqrt2, dot_beta_r_pre, beta_r,
+        dot_l_r_pre2, l_r_sqrt2, dot_beta_w2, dot_l_w_sqrt22, dot_beta_r2, dot_l_r_sqrt22,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt22, dot_beta_w2, dot_M_k_w,
+        dot_s_w, beta_w, M_k_w, a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, dot_l_r_sqrt22,
+        dot_beta_r2, dot_M_k_r, dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot, dot_l_w_sqrt3, l_w2, dot_l_w2,
+        dot_a_w_arg2, dot_a_w2, dot_l_r_sqrt3, l_r2, dot_l_r2, dot_a_r_arg2, dot_a_r2,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", dot_W_e_h, e, dot_e2,
+    )
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_r_prev_rows, M_rows, a_w, e, dot_a_w2, dot_e2, d_a_r_r, a_w_e2,
+        dot_a_w_e2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
     )
-    hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_r_prev_rows, M_rows, d_dot_r, dot_M_rows, d_a_r_r, d_dot_a_r,
-        d_a_r_dot_r_M,
-    )
     hvp_backward_step_rows2 = kernel(
-        "hvp_backward_step_rows2", d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M,
-        beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r, dot_l_r_pre,
-        dot_l_r_sqrt2, dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r,
-        d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2,
+        "hvp_backward_step_rows2", d_dot_r, M_rows, dot_M_rows, d_dot_a_r, d_a_r_dot_r_M,
+    )
+    hvp_backward_step_rows3 = kernel(
+        "hvp_backward_step_rows3", d_dot_a_r, a_r, dot_a_r_arg2, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M,
+        beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r2, dot_l_r_sqrt3, dot_beta_r2,
+        dot_l_r_pre, dot_l_r_sqrt22, dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r,
+        d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2,
         d_dot_beta_r_pre, d_beta_r_pre,
     )
     hvp_backward_step_sum = kernel(
@@ -1186,10 +1208,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step_sum3 = kernel(
         "hvp_backward_step_sum3", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
-    hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r,
-        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, a, dot_e, dot_a,
-        d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
+    hvp_backward_step_rows4 = kernel(
+        "hvp_backward_step_rows4", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r,
+        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r2, e, a, dot_e2,
+        dot_a, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
         d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
@@ -1199,7 +1221,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum5", d_M, a_w, d_a_a_w_a,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_M, dot_a_w, d_a_dot_a_w_a,
+        "hvp_backward_step_sum6", d_dot_M, dot_a_w2, d_a_dot_a_w_a,
     )
     hvp_backward_step_sum7 = kernel(
         "hvp_backward_step_sum7", d_dot_a_w_e, a_w, d_dot_e,
@@ -1208,12 +1230,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum8", d_a_w_e, a_w, d_e_a_w_e,
     )
     hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
+        "hvp_backward_step_sum9", d_dot_a_w_e, dot_a_w2, d_e_dot_a_w_e,
     )
-    hvp_backward_step_rows4 = kernel(
-        "hvp_backward_step_rows4", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg,
-        dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w,
-        l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w, dot_l_w_sqrt, dot_beta_w, dot_l_w_pre, dot_l_w_sqrt2,
+    hvp_backward_step_rows5 = kernel(
+        "hvp_backward_step_rows5", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg2,
+        dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w2, M_k_w,
+        l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w2, dot_l_w_sqrt3, dot_beta_w2, dot_l_w_pre, dot_l_w_sqrt22,
         dot_l_w_pre2, dot_beta_w_pre, d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w,
         d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg, d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2,
         d_dot_beta_w_pre, d_beta_w_pre,
@@ -1240,13 +1262,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w,
-        dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        dot_k_w, d_M, a_w_e2, d_dot_M, dot_a_w_e2, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_beta_w_pre, h, d_v_w_v_w_h,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_beta_w_pre, dot_h, d_v_w_dot_v_w_h_h,
+        "hvp_backward_after_sum2", d_dot_beta_w_pre, dot_h2, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_beta_w_pre, d_b_w,
@@ -1255,7 +1277,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", d_beta_r_pre, h, d_v_r_v_r_h,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_dot_beta_r_pre, dot_h, d_v_r_dot_v_r_h_h,
+        "hvp_backward_after_sum5", d_dot_beta_r_pre, dot_h2, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", d_beta_r_pre, d_b_r,
@@ -1286,18 +1308,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[7 * D:8 * D] = dot_W_r
     dot_U_h22[:H] = U_h
     dot_U_h22[H:2 * H] = dot_U_h
+    hvp_backward_before()
+    hvp_backward_before2()
+    hvp_backward_before3()
+    hvp_backward_before4()
 
     for t in reversed(range(T)):
-        hvp_backward_step(t)
         hvp_backward_step_rows(t)
+        hvp_backward_step(t)
         hvp_backward_step_rows2(t)
+        hvp_backward_step_rows3(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum2(t)
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         hvp_backward_step_sum3(t)
-        hvp_backward_step_rows3(t)
+        hvp_backward_step_rows4(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         hvp_backward_step_sum4(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -1312,7 +1339,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum9(t)
         # through a = W_a @ h
         product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
-        hvp_backward_step_rows4(t)
+        hvp_backward_step_rows5(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         hvp_backward_step_sum10(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -1352,7 +1379,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through k_w = W_w @ h
     product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
     # through k_w = W_w @ h
-    product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h.reshape(-1, H), d_W_w_dot_k_w_h)
+    product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h2.reshape(-1, H), d_W_w_dot_k_w_h)
     # through beta_w = softplus(dot(v_w, h) + b_w)
     hvp_backward_after_sum()
     # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1364,15 +1391,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through e = sigmoid(W_e @ h)
     product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
     # through e = sigmoid(W_e @ h)
-    product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h.reshape(-1, H), d_W_e_dot_W_e_h_h)
+    product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h2.reshape(-1, H), d_W_e_dot_W_e_h_h)
     # through a = W_a @ h
     product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
     # through a = W_a @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h.reshape(-1, H), d_W_a_dot_a_h)
+    product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h2.reshape(-1, H), d_W_a_dot_a_h)
     # through k_r = W_r @ h
     product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
     # through k_r = W_r @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h.reshape(-1, H), d_W_r_dot_k_r_h)
+    product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h2.reshape(-1, H), d_W_r_dot_k_r_h)
     # through beta_r = softplus(dot(v_r, h) + b_r)
     hvp_backward_after_sum4()
     # through beta_r = softplus(dot(v_r, h) + b_r)

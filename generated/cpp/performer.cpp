@@ -213,46 +213,20 @@ extern "C" void forward_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        forward_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -262,8 +236,9 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         forward_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -808,46 +783,20 @@ extern "C" void infer_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        infer_before_point(
-            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -857,8 +806,9 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         infer_sequence_point(
+            compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -1055,46 +1005,20 @@ extern "C" void step_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k;
-        step_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1104,8 +1028,9 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         compute_t S;
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
     }
@@ -1381,58 +1306,26 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k, dot_v_phi_k;
-        jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[3]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1443,10 +1336,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         jvp_sequence_point(
+            compute_t(parts2_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             dot_S_prev,
-            compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -1792,47 +1687,13 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_forward_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 inline_point void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
@@ -1840,10 +1701,12 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_phi_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1854,10 +1717,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         hvp_forward_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
             S_prev,
-            compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             dot_S_prev,
-            compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
             S, dot_S);
         S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
         dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -2108,21 +1973,25 @@ extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const*
 extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_z_phi_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_z_phi_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_phi_k2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[18]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2135,20 +2004,28 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:d_dot_max_a_dot_phi_q_pre_total, d_max_a_phi_q_pre_total, \
             d_dot_q_q_dot_phi_q_pre_total, d_q_q_phi_q_pre_total)
         for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k_pre = compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_dot_phi_q_dot_S_phi_q_phi_q = compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB)
                 * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_dot_S_phi_q_S = compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]);
             const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
-            const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q +
+            const compute_t d_phi_q = dot_phi_q_pre * d_dot_phi_q + d_dot_z_phi_q * dot_z + z * d_z_phi_q +
                 d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
             const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            dot_phi_q2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+            dot_phi_k2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
             d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
             d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
             d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
@@ -2247,7 +2124,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_z_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[7]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -2264,7 +2141,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_z_next,
             compute_t(d_z_phi_q_at[t * B + iB]),
-            compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+            compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
             d_dot_z, d_z, d_z_prev, d_dot_z_prev);
         d_dot_z_at[(t * B + iB) * M + iM] = storage_t(d_dot_z);
         d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
@@ -2293,7 +2170,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[7]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -2311,7 +2188,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
             compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_S_next,
             compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-            compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+            compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
             d_dot_S, d_S, d_S_prev, d_dot_S_prev);
         d_dot_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S);
         d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
@@ -2478,7 +2355,7 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_phi_k2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[6]);
@@ -2494,7 +2371,7 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
             const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
-            const compute_t dot_phi_k = compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k2_at[(iT * B + iB) * M + iM]);
             // through S = S[t-1] + outer(v, phi_k)
             d_dot_v_total += d_dot_S * phi_k;
             d_v_v_phi_k_total += d_S * phi_k;

@@ -135,7 +135,6 @@ def forward(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = np.empty((T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = np.empty((T, B, H), dtype)
     z_phi_q = np.empty((T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -147,11 +146,8 @@ def forward(params, x, state=None):
     forward_before_rows2 = kernel(
         "forward_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    forward_before = kernel(
-        "forward_before", v, phi_k, v_phi_k,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_rows, v_phi_k,
+        "forward_sequence", v, phi_k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", z_rows, phi_k,
@@ -177,7 +173,6 @@ def forward(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     forward_before_rows2()
-    forward_before()
 
     forward_sequence()
     forward_sequence2()
@@ -360,7 +355,6 @@ def infer(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -372,11 +366,8 @@ def infer(params, x, state=None):
     infer_before_rows2 = kernel(
         "infer_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    infer_before = kernel(
-        "infer_before", W_q_x_W_k_x_v, phi_k, v_phi_k,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_rows, v_phi_k,
+        "infer_sequence", W_q_x_W_k_x_v, phi_k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", z_rows, phi_k,
@@ -401,7 +392,6 @@ def infer(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     infer_before_rows2()
-    infer_before()
 
     infer_sequence()
     infer_sequence2()
@@ -443,7 +433,6 @@ def step(params, x, state=None):
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
@@ -455,11 +444,8 @@ def step(params, x, state=None):
     step_before_rows2 = kernel(
         "step_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    step_before = kernel(
-        "step_before", v, phi_k, v_phi_k,
-    )
     step_sequence = kernel(
-        "step_sequence", S_rows, v_phi_k,
+        "step_sequence", v, phi_k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", z_rows, phi_k,
@@ -486,7 +472,6 @@ def step(params, x, state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     step_before_rows2()
-    step_before()
 
     step_sequence()
     step_sequence2()
@@ -550,8 +535,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
     dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
-    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
@@ -573,11 +556,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before_rows2", a, dot_a, q_q, dot_q_q, Omega_k, k_k, dot_Omega_k, dot_k_k, a_argmax, phi_q,
         dot_phi_q, phi_k, dot_phi_k,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        "jvp_sequence", parts2, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
@@ -616,7 +596,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
     jvp_before_rows2()
-    jvp_before2()
 
     jvp_sequence()
     jvp_sequence2()
@@ -685,8 +664,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_phi_k_pre = scratch("dot_phi_k_pre", (T, B, M), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
     dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
-    v_phi_k = scratch("v_phi_k", (T, B, H, M), dtype)
-    dot_v_phi_k = scratch("dot_v_phi_k", (T, B, H, M), dtype)
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
@@ -708,11 +685,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before_rows2", a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q,
         dot_k_k, a_argmax, dot_a, phi_q, phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        "hvp_forward_sequence", v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
@@ -751,7 +725,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
     hvp_forward_before_rows2()
-    hvp_forward_before2()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()
@@ -766,6 +739,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
     dot_Omega22 = scratch("dot_Omega22", (2 * M, D), dtype)
     parts4 = scratch("parts4", (2 * D + 2 * H, I), dtype)
+    dot_phi_q2 = scratch("dot_phi_q2", (T, B, M), dtype)
+    dot_phi_k2 = scratch("dot_phi_k2", (T, B, M), dtype)
     d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_dot_S_phi_q = scratch("d_dot_S_phi_q", (T, B, H), dtype)
@@ -833,9 +808,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum3", d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
     )
     hvp_backward_before_rows2 = kernel(
-        "hvp_backward_before_rows2", d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre,
-        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre,
-        d_phi_q_pre, d_dot_q_q, d_q_q, d_dot_a2,
+        "hvp_backward_before_rows2", dot_phi_q_pre, phi_q, dot_phi_k_pre, phi_k,
+        d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S,
+        d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q2, dot_phi_k2, d_dot_phi_q_pre, d_phi_q_pre, d_dot_q_q,
+        d_q_q, d_dot_a2,
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x,
@@ -843,11 +819,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
-        dot_phi_q, d_dot_z, d_z,
+        dot_phi_q2, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q,
-        dot_phi_q, d_dot_S, d_S,
+        dot_phi_q2, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
@@ -866,7 +842,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after", d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
     )
     hvp_backward_after_rows2 = kernel(
-        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
+        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k2, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,

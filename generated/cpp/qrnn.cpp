@@ -1081,9 +1081,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t dy, const compute_t c, const compute_t dot_o_pre, const compute_t o,
-    const compute_t dot_c, compute_t& d_dot_o_pre, compute_t& d_o_pre)
+    const compute_t dot_z_pre, const compute_t z, const compute_t dy, const compute_t c,
+    const compute_t dot_o_pre, const compute_t o, const compute_t dot_c, compute_t& dot_z,
+    compute_t& d_dot_o_pre, compute_t& d_o_pre)
 {
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    dot_z = dot_z_pre * (1 - square(z));
     // through o = sigmoid(V_o @ x[t-1] + W_o @ x)
     const compute_t d_dot_o = dy * c;
     const compute_t s1 = 1 - o;
@@ -1096,26 +1099,32 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_o_pre, d_o_pre;
+        compute_t dot_z, d_dot_o_pre, d_o_pre;
         hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
-            d_dot_o_pre, d_o_pre);
+            dot_z, d_dot_o_pre, d_o_pre);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
         d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
@@ -1201,7 +1210,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at = static_cast<storage_t*>(at[10]);
@@ -1219,7 +1228,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);

@@ -596,6 +596,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_dot_V_V_o = scratch("dot_W_dot_V_V_o", (H, 3 * I), dtype)
     parts5 = scratch("parts5", (4 * H, I), dtype)
     parts6 = scratch("parts6", (4 * H, I), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
     d_dot_o_pre = scratch("d_dot_o_pre", (T, B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
     d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
@@ -631,13 +632,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     d_dot_x_prev_rows[T] = dstate["x"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, c_rows, dot_o_pre, o, dot_c_rows, d_dot_o_pre, d_o_pre,
+        "hvp_backward_before", dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z2, d_dot_o_pre,
+        d_o_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_c_prev_rows, dy, o, d_c_prev_rows, dot_o, f, dot_f, d_dot_c, d_c,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f,
+        "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z2, dot_z_pre, dot_f,
         d_z_dot_z_f_dot_f_pre,
     )
     hvp_backward_after2 = kernel(

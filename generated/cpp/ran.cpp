@@ -549,15 +549,15 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
     const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
     const compute_t g, const compute_t c_prev, const compute_t dot_g, const compute_t dot_c_prev,
-    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
-    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& h, compute_t& dot_h)
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c,
+    compute_t& dot_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
     const compute_t i_pre = W_i_x + U_i_h + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
     const compute_t f_pre = W_f_x + U_f_h + b_f;
@@ -590,17 +590,16 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
@@ -620,10 +619,9 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
@@ -631,6 +629,33 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, compute_t& dot_i)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_i;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            dot_i);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
     }
 }
 
@@ -763,7 +788,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -776,7 +801,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(iT * B + iB) * H + iH]),
             d_dot_g, d_g);
         d_dot_g_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);

@@ -464,7 +464,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_if_h_h_prev = scratch("dot_U_if_h_h_prev", (B, 2 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
@@ -477,7 +476,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, g, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        dot_b_f, g, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
     parts[..., :H] = dot_W_c.T
@@ -511,6 +510,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (4 * H, I), dtype)
     parts32 = scratch("parts32", (4 * H, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
     d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
     d_i_dot_i_f_dot_f_pre = scratch("d_i_dot_i_f_dot_f_pre", (T, B, 4 * H), dtype)
@@ -543,6 +543,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_i_pre, i, dot_i2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows,
         d_c_prev_rows, c_rows, dot_f_pre, f, g, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c,
@@ -553,7 +556,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c, i, d_c, dot_i, d_dot_g, d_g,
+        "hvp_backward_after", d_dot_c, i, d_c, dot_i2, d_dot_g, d_g,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_x_parts, d_x_g, d_x_dot_g_W_c, d_x,
@@ -575,6 +578,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[H:2 * H] = dot_U_i
     parts32[2 * H:3 * H] = U_f
     parts32[3 * H:4 * H] = dot_U_f
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

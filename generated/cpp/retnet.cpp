@@ -252,58 +252,26 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        forward_before4_point(
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -314,11 +282,12 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         forward_sequence_point(
+            compute_t(q_a_q_b_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -501,36 +470,87 @@ extern "C" void backward_before_sum6(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_before_point(
-    const compute_t d_y_arg, const compute_t D, const compute_t d_y_arg2, const compute_t C,
-    compute_t& d_q_b, compute_t& d_q_a)
+    const compute_t C_pre, compute_t& C, compute_t& D)
 {
-    // through q_b = W_qb @ x
-    d_q_b = d_y_arg2 * C - d_y_arg * D;
-    // through q_a = W_qa @ x
-    d_q_a = d_y_arg * C + D * d_y_arg2;
+    // through C = cos(t * theta)
+    C = cos(C_pre);
+    // through D = sin(t * theta)
+    D = sin(C_pre);
 }
 
 extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[5]);
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, D;
+        backward_before_point(
+            compute_t(C_pre_at[iT * K + iK]),
+            C, D);
+        C2_at[iT * K + iK] = storage_t(C);
+        D2_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+inline_point void backward_before2_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2, compute_t& d_q_b, compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    // through q_b = W_qb @ x
+    d_q_b = C * d_y_arg2 - D * d_y_arg;
+    // through q_a = W_qa @ x
+    d_q_a = C * d_y_arg + D * d_y_arg2;
+}
+
+extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_q_b, d_q_a;
-        backward_before_point(
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
+        backward_before2_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
-            d_q_b, d_q_a);
+            S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -554,9 +574,9 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_b_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_a_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[6]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -571,9 +591,9 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_S_b_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(y_arg2_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg22_at[(t * B + iB) * K + iK]),
             d_S_a_next,
-            compute_t(y_arg_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg3_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
         d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -778,9 +798,9 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -791,9 +811,9 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
@@ -805,9 +825,9 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -819,9 +839,9 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -1022,58 +1042,26 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        infer_before4_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void infer_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1084,11 +1072,12 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence_point(
+            compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1289,58 +1278,26 @@ extern "C" void step_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" void step_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        step_before4_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 inline_point void step_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1351,11 +1308,12 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         step_sequence_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1649,64 +1607,20 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        jvp_before5_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 inline_point void jvp_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
@@ -1714,14 +1628,16 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1734,15 +1650,17 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
+            compute_t(parts2_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_a_prev,
-            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_b_prev,
-            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, dot_S_a, S_b, dot_S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -2015,10 +1933,9 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 
 inline_point void hvp_forward_before4_point(
     const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
-    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
-    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, compute_t& S_a_arg1,
-    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
-    compute_t& dot_y_arg, compute_t& y_arg2, compute_t& dot_y_arg2)
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t dot_q_a,
+    const compute_t dot_q_b, const compute_t q_a, const compute_t q_b, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& dot_y_arg)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
     S_a_arg1 = k_a * C - k_b * D;
@@ -2027,10 +1944,7 @@ inline_point void hvp_forward_before4_point(
     S_b_arg1 = k_a * D + C * k_b;
     dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
     // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    y_arg = C * q_a - D * q_b;
     dot_y_arg = C * dot_q_a - D * dot_q_b + dot_C * q_a - dot_D * q_b;
-    y_arg2 = C * q_b + D * q_a;
-    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
 }
 
 extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
@@ -2044,23 +1958,20 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2;
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, dot_y_arg;
         hvp_forward_before4_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
             compute_t(C_at[iT * K + iK]),
@@ -2070,80 +1981,33 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
-            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, dot_y_arg);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
         dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
-        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
         dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg);
-        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
-        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
-    }
-}
-
-inline_point void hvp_forward_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        hvp_forward_before5_point(
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
     }
 }
 
 inline_point void hvp_forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
@@ -2151,14 +2015,16 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_v_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2171,15 +2037,17 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         hvp_forward_sequence_point(
+            compute_t(q_a_q_b_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
-            compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_a_prev,
-            compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
             S_b_prev,
-            compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             dot_S_b_prev,
-            compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
             S_a, dot_S_a, S_b, dot_S_b);
         S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
         dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -2497,49 +2365,133 @@ extern "C" void hvp_backward_before_sum16(int64, const int64* sizes, void* const
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t d_dot_y_arg, const compute_t D, const compute_t d_dot_y_arg2, const compute_t C,
-    const compute_t d_y_arg, const compute_t dot_D, const compute_t d_y_arg2, const compute_t dot_C,
-    compute_t& d_dot_q_b, compute_t& d_q_b, compute_t& d_dot_q_a, compute_t& d_q_a)
+    const compute_t C_pre, const compute_t dot_C_pre, compute_t& C, compute_t& dot_C, compute_t& D,
+    compute_t& dot_D)
 {
-    // through q_b = W_qb @ x
-    d_dot_q_b = d_dot_y_arg2 * C - d_dot_y_arg * D;
-    d_q_b = d_dot_y_arg2 * dot_C - d_dot_y_arg * dot_D - D * d_y_arg + C * d_y_arg2;
-    // through q_a = W_qa @ x
-    d_dot_q_a = d_dot_y_arg * C + D * d_dot_y_arg2;
-    d_q_a = d_dot_y_arg * dot_C + D * d_y_arg2 + d_dot_y_arg2 * dot_D + C * d_y_arg;
+    // through C = cos(t * theta)
+    const compute_t s1 = cos(C_pre);
+    C = s1;
+    const compute_t s2 = sin(C_pre);
+    dot_C = -dot_C_pre * s2;
+    // through D = sin(t * theta)
+    D = s2;
+    dot_D = dot_C_pre * s1;
 }
 
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_q_b_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_q_a_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[11]);
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_C_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, dot_C, D, dot_D;
+        hvp_backward_before_point(
+            compute_t(C_pre_at[iT * K + iK]),
+            compute_t(dot_C_pre_at[iT * K + iK]),
+            C, dot_C, D, dot_D);
+        C2_at[iT * K + iK] = storage_t(C);
+        dot_C2_at[iT * K + iK] = storage_t(dot_C);
+        D2_at[iT * K + iK] = storage_t(D);
+        dot_D2_at[iT * K + iK] = storage_t(dot_D);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
+    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, const compute_t d_dot_y_arg,
+    const compute_t d_dot_y_arg2, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
+    compute_t& y_arg2, compute_t& dot_y_arg2, compute_t& d_dot_q_b, compute_t& d_q_b, compute_t& d_dot_q_a,
+    compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    dot_S_a_arg1 = k_a * dot_C + C * dot_k_a - k_b * dot_D - D * dot_k_b;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
+    // through q_b = W_qb @ x
+    d_dot_q_b = C * d_dot_y_arg2 - D * d_dot_y_arg;
+    d_q_b = C * d_y_arg2 - D * d_y_arg + dot_C * d_dot_y_arg2 - dot_D * d_dot_y_arg;
+    // through q_a = W_qa @ x
+    d_dot_q_a = C * d_dot_y_arg + D * d_dot_y_arg2;
+    d_q_a = C * d_y_arg + D * d_y_arg2 + dot_C * d_dot_y_arg + dot_D * d_dot_y_arg2;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_S_a_arg12_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_S_b_arg12_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_q_b_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_q_a_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[25]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_dot_q_b, d_q_b, d_dot_q_a, d_q_a;
-        hvp_backward_before_point(
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
+            d_dot_q_a, d_q_a;
+        hvp_backward_before2_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
             compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_C_at[iT * K + iK]),
-            d_dot_q_b, d_q_b, d_dot_q_a, d_q_a);
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
+            d_dot_q_a, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
         d_dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_b);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_a);
@@ -2923,11 +2875,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[12]);
@@ -2944,11 +2896,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
             compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
-            compute_t(dot_D_at[iT * K + iK]),
-            compute_t(dot_C_at[iT * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(dot_C2_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
@@ -3149,13 +3101,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_S_a_arg12_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_S_b_arg12_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[10]);
@@ -3177,13 +3129,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             d_v_dot_v_S_b_arg1_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg12_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)

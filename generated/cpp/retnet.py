@@ -83,17 +83,11 @@ class Tape(NamedTuple):
     S_b_rows: np.ndarray  # (T + 1, B, H, K)
     S_a_rows: np.ndarray  # (T + 1, B, H, K)
     q_a_q_b_v: np.ndarray  # (T, B, 2 * K + H)
-    D: np.ndarray  # (T, K)
-    C: np.ndarray  # (T, K)
-    y_arg2: np.ndarray  # (T, B, K)
-    y_arg: np.ndarray  # (T, B, K)
-    k_b: np.ndarray  # (T, B, K)
-    k_a: np.ndarray  # (T, B, K)
-    x: np.ndarray  # (T, B, I)
     C_pre: np.ndarray  # (T, K)
+    k_a: np.ndarray  # (T, B, K)
+    k_b: np.ndarray  # (T, B, K)
+    x: np.ndarray  # (T, B, I)
     k_a_sqrt: np.ndarray  # ()
-    S_a_arg1: np.ndarray  # (T, B, K)
-    S_b_arg1: np.ndarray  # (T, B, K)
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -142,14 +136,12 @@ def forward(params, x, state=None):
     k_a = np.empty((T, B, K), dtype)
     k_b = np.empty((T, B, K), dtype)
     C_pre = np.empty((T, K), dtype)
-    C = np.empty((T, K), dtype)
-    D = np.empty((T, K), dtype)
-    S_a_arg1 = np.empty((T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
-    S_b_arg1 = np.empty((T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
-    y_arg = np.empty((T, B, K), dtype)
-    y_arg2 = np.empty((T, B, K), dtype)
+    C = scratch("C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
     S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
     y = np.empty((T, B, H), dtype)
@@ -167,11 +159,8 @@ def forward(params, x, state=None):
     forward_before3 = kernel(
         "forward_before3", k_a, C, k_b, D, q_a_q_b_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    forward_before4 = kernel(
-        "forward_before4", q_a_q_b_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     forward_sequence = kernel(
-        "forward_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "forward_sequence", q_a_q_b_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     forward_after_rows = kernel(
         "forward_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -191,15 +180,13 @@ def forward(params, x, state=None):
     forward_before()
     forward_before2()
     forward_before3()
-    forward_before4()
 
     forward_sequence()
 
     forward_after_rows()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_q_b_v, D, C, y_arg2, y_arg, k_b, k_a, x, C_pre,
-                k_a_sqrt, S_a_arg1, S_b_arg1)
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_q_b_v, C_pre, k_a, k_b, x, k_a_sqrt)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y, last, tape
 
@@ -218,17 +205,11 @@ def backward(params, tape, dy, dstate=None):
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
     q_a_q_b_v = tape.q_a_q_b_v
-    D = tape.D
-    C = tape.C
-    y_arg2 = tape.y_arg2
-    y_arg = tape.y_arg
-    k_b = tape.k_b
-    k_a = tape.k_a
-    x = tape.x
     C_pre = tape.C_pre
+    k_a = tape.k_a
+    k_b = tape.k_b
+    x = tape.x
     k_a_sqrt = tape.k_a_sqrt
-    S_a_arg1 = tape.S_a_arg1
-    S_b_arg1 = tape.S_b_arg1
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -240,6 +221,12 @@ def backward(params, tape, dy, dstate=None):
     d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
     W_ka_kb_v = scratch("W_ka_kb_v", (2 * K + H, I), dtype)
+    C2 = scratch("C2", (T, K), dtype)
+    D2 = scratch("D2", (T, K), dtype)
+    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
+    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
+    y_arg3 = scratch("y_arg3", (T, B, K), dtype)
+    y_arg22 = scratch("y_arg22", (T, B, K), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
     d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
@@ -289,10 +276,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum6", d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     backward_before = kernel(
-        "backward_before", d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
+        "backward_before", C_pre, C2, D2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", k_a, C2, k_b, D2, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3,
+        y_arg22, d_q_b, d_q_a,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
+        "backward_sequence", d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_S_b, q_a_q_b_v, d_S_b_arg1,
@@ -320,10 +311,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum7", d_C_pre, d_theta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
+        "backward_after2", d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        "backward_after_rows", d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
         "backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
@@ -348,6 +339,7 @@ def backward(params, tape, dy, dstate=None):
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     backward_before_sum6()
     backward_before()
+    backward_before2()
     # through q_a = W_qa @ x
     product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
     # through q_b = W_qb @ x
@@ -420,9 +412,7 @@ def infer(params, x, state=None, t=0):
     C = scratch("C", (T, K), dtype)
     D = scratch("D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
@@ -442,11 +432,8 @@ def infer(params, x, state=None, t=0):
     infer_before3 = kernel(
         "infer_before3", k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    infer_before4 = kernel(
-        "infer_before4", parts, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     infer_sequence = kernel(
-        "infer_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "infer_sequence", parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -465,7 +452,6 @@ def infer(params, x, state=None, t=0):
     infer_before()
     infer_before2()
     infer_before3()
-    infer_before4()
 
     infer_sequence()
 
@@ -504,9 +490,7 @@ def step(params, x, state=None, t=0):
     C = scratch("C", (T, K), dtype)
     D = scratch("D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
@@ -526,11 +510,8 @@ def step(params, x, state=None, t=0):
     step_before3 = kernel(
         "step_before3", k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    step_before4 = kernel(
-        "step_before4", v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     step_sequence = kernel(
-        "step_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        "step_sequence", v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     step_after_rows = kernel(
         "step_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -553,7 +534,6 @@ def step(params, x, state=None, t=0):
     step_before()
     step_before2()
     step_before3()
-    step_before4()
 
     step_sequence()
 
@@ -614,12 +594,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_D = scratch("dot_D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
     dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
-    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
     dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
-    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
@@ -652,13 +628,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1,
         dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    jvp_before5 = kernel(
-        "jvp_before5", parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
-        dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
-    )
     jvp_sequence = kernel(
-        "jvp_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
-        dot_S_b_rows, dot_v_S_b_arg1,
+        "jvp_sequence", parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1,
+        dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", S_a_rows, y_arg, dot_S_a_rows, dot_y_arg, S_b_rows, y_arg2, dot_S_b_rows,
@@ -692,7 +664,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2()
     jvp_before3()
     jvp_before4()
-    jvp_before5()
 
     jvp_sequence()
 
@@ -758,16 +729,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_D = scratch("dot_D", (T, K), dtype)
     S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
     dot_S_a_arg1 = scratch("dot_S_a_arg1", (T, B, K), dtype)
-    v_S_a_arg1 = scratch("v_S_a_arg1", (T, B, H, K), dtype)
-    dot_v_S_a_arg1 = scratch("dot_v_S_a_arg1", (T, B, H, K), dtype)
     S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
     dot_S_b_arg1 = scratch("dot_S_b_arg1", (T, B, K), dtype)
-    v_S_b_arg1 = scratch("v_S_b_arg1", (T, B, H, K), dtype)
-    dot_v_S_b_arg1 = scratch("dot_v_S_b_arg1", (T, B, H, K), dtype)
-    y_arg = scratch("y_arg", (T, B, K), dtype)
     dot_y_arg = scratch("dot_y_arg", (T, B, K), dtype)
-    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
-    dot_y_arg2 = scratch("dot_y_arg2", (T, B, K), dtype)
     S_a_rows[0] = state["S_a"]
     S_b_rows[0] = state["S_b"]
     dot_S_a_rows[0] = dot_state["S_a"]
@@ -785,16 +749,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before3", theta, dot_theta, C_pre, dot_C_pre, C, dot_C, D, dot_D,
     )
     hvp_forward_before4 = kernel(
-        "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_q_b_v, dot_q_a, dot_q_b,
-        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
-    )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
-        dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
+        "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, dot_q_a, dot_q_b, q_a_q_b_v,
+        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, dot_y_arg,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
-        dot_S_b_rows, dot_v_S_b_arg1,
+        "hvp_forward_sequence", q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1,
+        dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
 
     W_qa_qb_v[..., :K] = W_qa.T
@@ -820,7 +780,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2()
     hvp_forward_before3()
     hvp_forward_before4()
-    hvp_forward_before5()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
@@ -829,6 +788,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S_a_prev_rows = scratch("d_dot_S_a_prev_rows", (2, B, H, K), dtype)
     d_dot_S_b_prev_rows = scratch("d_dot_S_b_prev_rows", (2, B, H, K), dtype)
     parts3 = scratch("parts3", (4 * K + 2 * H, I), dtype)
+    C2 = scratch("C2", (T, K), dtype)
+    dot_C2 = scratch("dot_C2", (T, K), dtype)
+    D2 = scratch("D2", (T, K), dtype)
+    dot_D2 = scratch("dot_D2", (T, K), dtype)
+    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
+    dot_S_a_arg12 = scratch("dot_S_a_arg12", (T, B, K), dtype)
+    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
+    dot_S_b_arg12 = scratch("dot_S_b_arg12", (T, B, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    dot_y_arg2 = scratch("dot_y_arg2", (T, B, K), dtype)
     d_dot_y_arg2 = scratch("d_dot_y_arg2", (T, B, K), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_dot_y_arg = scratch("d_dot_y_arg", (T, B, K), dtype)
@@ -956,8 +926,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum16", d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_y_arg, D, d_dot_y_arg2, C, d_y_arg, dot_D, d_y_arg2, dot_C, d_dot_q_b,
-        d_q_b, d_dot_q_a, d_q_a,
+        "hvp_backward_before", C_pre, dot_C_pre, C2, dot_C2, D2, dot_D2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", k_a, C2, k_b, D2, dot_k_a, dot_C2, dot_k_b, dot_D2, q_a_q_b_v, dot_q_a,
+        dot_q_b, d_dot_y_arg, d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg12, dot_S_a_arg12, S_b_arg12,
+        dot_S_b_arg12, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_S_b_prev_rows, dy, y_arg2, d_S_b_prev_rows, dot_y_arg2,
@@ -1007,8 +981,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1,
-        d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1,
-        d_S_a_arg1, d_parts,
+        d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D2, d_dot_S_b_arg1, C2, dot_D2, dot_C2, k_a_sqrt,
+        d_S_b_arg1, d_S_a_arg1, d_parts,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", d_S_a_arg1, k_b, d_D_S_a_arg1,
@@ -1033,8 +1007,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum19", d_C_pre, d_theta,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_S_a, S_a_arg1, d_dot_S_b, S_b_arg1, d_S_a, dot_S_a_arg1, d_S_b,
-        dot_S_b_arg1, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1,
+        "hvp_backward_after_rows", d_dot_S_a, S_a_arg12, d_dot_S_b, S_b_arg12, d_S_a, dot_S_a_arg12, d_S_b,
+        dot_S_b_arg12, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1,
         d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1,
     )
     hvp_backward_after3 = kernel(
@@ -1091,6 +1065,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     hvp_backward_before_sum16()
     hvp_backward_before()
+    hvp_backward_before2()
     # through q_a = W_qa @ x
     product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
     # through q_a = W_qa @ x

@@ -246,11 +246,11 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
 
 inline_point void forward_sequence_point(
     const compute_t m_prev, const compute_t w, const compute_t k_, const compute_t a_prev,
-    const compute_t v, const compute_t b_prev, compute_t& m_pre, compute_t& m, compute_t& a_exp,
-    compute_t& a_exp2, compute_t& a, compute_t& b)
+    const compute_t v, const compute_t b_prev, compute_t& m, compute_t& a_exp, compute_t& a_exp2,
+    compute_t& a, compute_t& b)
 {
     // m = max(m[t-1] - w, k)
-    m_pre = m_prev - w;
+    const compute_t m_pre = m_prev - w;
     m = larger(m_pre, k_);
     // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
     const compute_t a_pre = m_prev - w - m;
@@ -271,15 +271,14 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[7]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t m_pre, m, a_exp, a_exp2, a, b;
+        compute_t m, a_exp, a_exp2, a, b;
         const compute_t w = compute_t(w_at[iH]);
         const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
         const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
@@ -291,8 +290,7 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
             a_prev,
             compute_t(v_at[(t * B + iB) * H + iH]),
             b_prev,
-            m_pre, m, a_exp, a_exp2, a, b);
-        m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+            m, a_exp, a_exp2, a, b);
         m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
         a_exp_at[(t * B + iB) * H + iH] = storage_t(a_exp);
         a_exp2_at[(t * B + iB) * H + iH] = storage_t(a_exp2);
@@ -362,11 +360,16 @@ extern "C" void forward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_before_point(
+    const compute_t u, const compute_t k_, const compute_t m_prev, const compute_t w,
     const compute_t d_o_arg, const compute_t r, const compute_t n_, const compute_t d, const compute_t v,
     const compute_t n_exp2, const compute_t a_prev, const compute_t b_prev, const compute_t n_exp,
-    const compute_t m_prev, const compute_t q_pre, compute_t& d_d, compute_t& d_n, compute_t& d_n_pre2,
+    compute_t& q_pre, compute_t& m_pre, compute_t& d_d, compute_t& d_n, compute_t& d_n_pre2,
     compute_t& d_n_pre, compute_t& d_q, compute_t& d_q_pre, compute_t& d_W_r_r_arg)
 {
+    // through q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // through m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
     // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
     d_d = -d_o_arg * r * n_ / square(d);
     // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
@@ -387,31 +390,39 @@ inline_point void backward_before_point(
 extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_W_r_r_arg_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_o_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_W_r_r_arg_at = static_cast<storage_t*>(at[21]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg;
+        compute_t q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg;
         backward_before_point(
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(w_at[iH]),
             compute_t(d_o_arg_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
@@ -421,9 +432,9 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp_at[(iT * B + iB) * H + iH]),
-            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
-            d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
+            q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
+        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -496,13 +507,13 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[18]);
@@ -527,13 +538,13 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
             compute_t(a_exp_at[(t * B + iB) * H + iH]),
             d_m_next,
             compute_t(k_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
             compute_t(n_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_d_at[(t * B + iB) * H + iH]),
             compute_t(d_q_at[(t * B + iB) * H + iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
-            compute_t(q_pre_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
             compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
             d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
         d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -568,7 +579,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[11]);
@@ -587,7 +598,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -1713,12 +1724,11 @@ inline_point void hvp_forward_sequence_point(
     const compute_t m_prev, const compute_t w, const compute_t dot_m_prev, const compute_t dot_w,
     const compute_t k_, const compute_t dot_k, const compute_t a_prev, const compute_t v,
     const compute_t dot_a_prev, const compute_t dot_v, const compute_t b_prev, const compute_t dot_b_prev,
-    compute_t& m_pre, compute_t& m, compute_t& dot_m, compute_t& dot_a_pre, compute_t& a_exp,
-    compute_t& dot_a_exp, compute_t& dot_a_pre2, compute_t& a_exp2, compute_t& dot_a_exp2, compute_t& a,
-    compute_t& dot_a, compute_t& b, compute_t& dot_b)
+    compute_t& m, compute_t& dot_m, compute_t& dot_a_pre, compute_t& a_exp, compute_t& dot_a_pre2,
+    compute_t& a_exp2, compute_t& a, compute_t& dot_a, compute_t& b, compute_t& dot_b)
 {
     // m = max(m[t-1] - w, k)
-    m_pre = m_prev - w;
+    const compute_t m_pre = m_prev - w;
     const compute_t dot_m_pre = dot_m_prev - dot_w;
     m = larger(m_pre, k_);
     dot_m = compute_t((k_) > (m_pre)) * dot_k + compute_t((m_pre) >= (k_)) * dot_m_pre;
@@ -1726,11 +1736,11 @@ inline_point void hvp_forward_sequence_point(
     const compute_t a_pre = m_prev - w - m;
     dot_a_pre = dot_m_prev - dot_w - dot_m;
     a_exp = exp(a_pre);
-    dot_a_exp = dot_a_pre * a_exp;
+    const compute_t dot_a_exp = dot_a_pre * a_exp;
     const compute_t a_pre2 = k_ - m;
     dot_a_pre2 = dot_k - dot_m;
     a_exp2 = exp(a_pre2);
-    dot_a_exp2 = dot_a_pre2 * a_exp2;
+    const compute_t dot_a_exp2 = dot_a_pre2 * a_exp2;
     a = a_prev * a_exp + v * a_exp2;
     dot_a = a_prev * dot_a_exp + v * dot_a_exp2 + dot_a_prev * a_exp + dot_v * a_exp2;
     // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
@@ -1753,19 +1763,16 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[15]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b, dot_b;
+        compute_t m, dot_m, dot_a_pre, a_exp, dot_a_pre2, a_exp2, a, dot_a, b, dot_b;
         const compute_t w = compute_t(w_at[iH]);
         const compute_t dot_w = compute_t(dot_w_at[iH]);
         const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
@@ -1787,16 +1794,13 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             b_prev,
             dot_b_prev,
-            m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b, dot_b);
-        m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+            m, dot_m, dot_a_pre, a_exp, dot_a_pre2, a_exp2, a, dot_a, b, dot_b);
         m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
         dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
         dot_a_pre_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre);
         a_exp_at[(t * B + iB) * H + iH] = storage_t(a_exp);
-        dot_a_exp_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp);
         dot_a_pre2_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre2);
         a_exp2_at[(t * B + iB) * H + iH] = storage_t(a_exp2);
-        dot_a_exp2_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp2);
         a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
         dot_a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_a);
         b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
@@ -1809,9 +1813,8 @@ inline_point void hvp_forward_after_point(
     const compute_t u, const compute_t k_, const compute_t dot_u, const compute_t dot_k,
     const compute_t a_prev, const compute_t v, const compute_t dot_a_prev, const compute_t dot_v,
     const compute_t b_prev, const compute_t dot_b_prev, const compute_t dot_r, const compute_t r,
-    compute_t& dot_n_pre, compute_t& n_exp, compute_t& dot_n_exp, compute_t& dot_n_pre2, compute_t& n_exp2,
-    compute_t& dot_n_exp2, compute_t& n_, compute_t& dot_n, compute_t& d, compute_t& dot_d,
-    compute_t& dot_o_arg)
+    compute_t& dot_n_pre, compute_t& n_exp, compute_t& dot_n_pre2, compute_t& n_exp2, compute_t& n_,
+    compute_t& dot_n, compute_t& dot_d, compute_t& dot_o_arg)
 {
     // q = max(m[t-1], u + k)
     const compute_t q = larger(m_prev, q_pre);
@@ -1822,15 +1825,15 @@ inline_point void hvp_forward_after_point(
     const compute_t s2 = -dot_q;
     dot_n_pre = dot_m_prev + s2;
     n_exp = exp(n_pre);
-    dot_n_exp = dot_n_pre * n_exp;
+    const compute_t dot_n_exp = dot_n_pre * n_exp;
     const compute_t n_pre2 = u + k_ + s1;
     dot_n_pre2 = dot_u + dot_k + s2;
     n_exp2 = exp(n_pre2);
-    dot_n_exp2 = dot_n_pre2 * n_exp2;
+    const compute_t dot_n_exp2 = dot_n_pre2 * n_exp2;
     n_ = a_prev * n_exp + v * n_exp2;
     dot_n = a_prev * dot_n_exp + v * dot_n_exp2 + dot_a_prev * n_exp + dot_v * n_exp2;
     // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
-    d = b_prev * n_exp + n_exp2;
+    const compute_t d = b_prev * n_exp + n_exp2;
     dot_d = b_prev * dot_n_exp + dot_b_prev * n_exp + dot_n_exp2;
     // o = W_o @ (r * n / d)
     const compute_t s3 = 1 / d;
@@ -1858,21 +1861,18 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_o_arg_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_o_arg_at = static_cast<storage_t*>(at[23]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg;
+        compute_t dot_n_pre, n_exp, dot_n_pre2, n_exp2, n_, dot_n, dot_d, dot_o_arg;
         hvp_forward_after_point(
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(q_pre_at[(iT * B + iB) * H + iH]),
@@ -1890,33 +1890,43 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg);
+            dot_n_pre, n_exp, dot_n_pre2, n_exp2, n_, dot_n, dot_d, dot_o_arg);
         dot_n_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_exp_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
-        dot_n_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
         dot_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre2);
         n_exp2_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
-        dot_n_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         n_at[(iT * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
-        d_at[(iT * B + iB) * H + iH] = storage_t(d);
         dot_d_at[(iT * B + iB) * H + iH] = storage_t(dot_d);
         dot_o_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_o_arg);
     }
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t d_dot_o_arg, const compute_t r, const compute_t n_, const compute_t d,
+    const compute_t u, const compute_t k_, const compute_t m_prev, const compute_t w,
+    const compute_t dot_a_pre, const compute_t a_exp, const compute_t dot_a_pre2, const compute_t a_exp2,
+    const compute_t dot_n_pre, const compute_t n_exp, const compute_t dot_n_pre2, const compute_t n_exp2,
+    const compute_t b_prev, const compute_t d_dot_o_arg, const compute_t r, const compute_t n_,
     const compute_t d_o_arg, const compute_t dot_r, const compute_t dot_n, const compute_t dot_d,
-    const compute_t v, const compute_t dot_n_pre2, const compute_t dot_v, const compute_t n_exp2,
-    const compute_t a_prev, const compute_t b_prev, const compute_t dot_n_pre, const compute_t dot_a_prev,
-    const compute_t dot_b_prev, const compute_t n_exp, const compute_t m_prev, const compute_t q_pre,
-    const compute_t dot_W_r_r_arg, compute_t& d_dot_d, compute_t& d_d, compute_t& d_dot_n, compute_t& d_n,
-    compute_t& d_dot_n_pre2, compute_t& d_n_pre2, compute_t& d_dot_n_pre, compute_t& d_n_pre,
-    compute_t& d_dot_q, compute_t& d_q, compute_t& d_dot_q_pre, compute_t& d_q_pre,
-    compute_t& d_dot_W_r_r_arg, compute_t& d_W_r_r_arg)
+    const compute_t v, const compute_t dot_v, const compute_t a_prev, const compute_t dot_a_prev,
+    const compute_t dot_b_prev, const compute_t dot_W_r_r_arg, compute_t& q_pre, compute_t& m_pre,
+    compute_t& dot_a_exp, compute_t& dot_a_exp2, compute_t& dot_n_exp, compute_t& dot_n_exp2,
+    compute_t& d_dot_d, compute_t& d_d, compute_t& d_dot_n, compute_t& d_n, compute_t& d_dot_n_pre2,
+    compute_t& d_n_pre2, compute_t& d_dot_n_pre, compute_t& d_n_pre, compute_t& d_dot_q, compute_t& d_q,
+    compute_t& d_dot_q_pre, compute_t& d_q_pre, compute_t& d_dot_W_r_r_arg, compute_t& d_W_r_r_arg)
 {
+    // through q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // through m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
+    // through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    dot_a_exp = dot_a_pre * a_exp;
+    dot_a_exp2 = dot_a_pre2 * a_exp2;
+    // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    dot_n_exp = dot_n_pre * n_exp;
+    dot_n_exp2 = dot_n_pre2 * n_exp2;
     // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = n_exp * b_prev + n_exp2;
     const compute_t s1 = 1 / square(d);
     const compute_t s2 = r * s1;
     const compute_t s3 = n_ * s2;
@@ -1929,11 +1939,11 @@ inline_point void hvp_backward_before_point(
     d_dot_n = d_dot_o_arg * s6;
     d_n = d_dot_o_arg * (dot_r * s5 - dot_d * s2) + d_o_arg * s6;
     const compute_t d_dot_n_exp2 = v * d_dot_n + d_dot_d;
-    const compute_t d_n_exp2 = v * d_n + dot_n_pre2 * d_dot_n_exp2 + dot_v * d_dot_n + d_d;
+    const compute_t d_n_exp2 = dot_n_pre2 * d_dot_n_exp2 + v * d_n + dot_v * d_dot_n + d_d;
     d_dot_n_pre2 = n_exp2 * d_dot_n_exp2;
     d_n_pre2 = n_exp2 * d_n_exp2;
-    const compute_t d_dot_n_exp = a_prev * d_dot_n + b_prev * d_dot_d;
-    const compute_t d_n_exp = a_prev * d_n + b_prev * d_d + dot_n_pre * d_dot_n_exp + dot_a_prev * d_dot_n +
+    const compute_t d_dot_n_exp = b_prev * d_dot_d + a_prev * d_dot_n;
+    const compute_t d_n_exp = dot_n_pre * d_dot_n_exp + b_prev * d_d + a_prev * d_n + dot_a_prev * d_dot_n +
         dot_b_prev * d_dot_d;
     d_dot_n_pre = n_exp * d_dot_n_exp;
     d_n_pre = n_exp * d_n_exp;
@@ -1957,70 +1967,94 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_dot_W_r_r_arg2_at = static_cast<storage_t*>(at[32]);
+    const storage_t* __restrict__ d_dot_o_arg2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_a_exp3_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_a_exp22_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_n_exp3_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_n_exp22_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[38]);
+    storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[39]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[40]);
+    storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[41]);
+    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[42]);
+    storage_t* __restrict__ d_dot_W_r_r_arg2_at = static_cast<storage_t*>(at[43]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
-            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg;
+        compute_t q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
+            d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+            d_dot_W_r_r_arg, d_W_r_r_arg;
         hvp_backward_before_point(
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(w_at[iH]),
+            compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
-            compute_t(d_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp_at[(iT * B + iB) * H + iH]),
-            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
-            d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
-            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg);
+            q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
+            d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+            d_dot_W_r_r_arg, d_W_r_r_arg);
+        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        dot_a_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
+        dot_a_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
+        dot_n_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
+        dot_n_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         d_dot_d_at[(iT * B + iB) * H + iH] = storage_t(d_dot_d);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_dot_n_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n);
@@ -2137,17 +2171,17 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_n_exp3_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_a_exp3_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[28]);
     const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[29]);
     const storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[30]);
@@ -2190,17 +2224,17 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             d_dot_m_next,
             d_m_next,
             compute_t(k_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
             compute_t(n_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_n_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n_exp_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a_exp_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_exp3_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_exp3_at[(t * B + iB) * H + iH]),
             compute_t(d_d_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_d_at[(t * B + iB) * H + iH]),
             compute_t(d_q_at[(t * B + iB) * H + iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
-            compute_t(q_pre_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
             compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_q_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_n_pre_at[(t * B + iB) * H + iH]),
@@ -2248,14 +2282,14 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_a_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_n_exp22_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_a_exp22_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_a_pre2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[15]);
@@ -2275,14 +2309,14 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_exp22_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_exp22_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),

@@ -91,6 +91,9 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    k: np.ndarray  # (T, B, H)
+    m_rows: np.ndarray  # (T + 1, B, H)
+    w: np.ndarray  # (H,)
     r: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
     d: np.ndarray  # (T, B, H)
@@ -99,19 +102,14 @@ class Tape(NamedTuple):
     a_rows: np.ndarray  # (T + 1, B, H)
     b_rows: np.ndarray  # (T + 1, B, H)
     n_exp: np.ndarray  # (T, B, H)
-    m_rows: np.ndarray  # (T + 1, B, H)
-    q_pre: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     x_now_rows: np.ndarray  # (T + 1, B, I)
     a_exp2: np.ndarray  # (T, B, H)
     a_exp: np.ndarray  # (T, B, H)
-    k: np.ndarray  # (T, B, H)
-    m_pre: np.ndarray  # (T, B, H)
     r_arg: np.ndarray  # (T, B, I)
     o_arg: np.ndarray  # (T, B, H)
     k_arg: np.ndarray  # (T, B, I)
     v_arg: np.ndarray  # (T, B, I)
-    w: np.ndarray  # (H,)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -168,8 +166,7 @@ def forward(params, x, state=None):
     k = np.empty((T, B, H), dtype)
     v_arg = np.empty((T, B, I), dtype)
     v = np.empty((T, B, H), dtype)
-    q_pre = np.empty((T, B, H), dtype)
-    m_pre = np.empty((T, B, H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
     a_exp = np.empty((T, B, H), dtype)
     a_exp2 = np.empty((T, B, H), dtype)
     n_exp = np.empty((T, B, H), dtype)
@@ -195,7 +192,7 @@ def forward(params, x, state=None):
         "forward_before3", W_r_r_arg, u, k, r, q_pre,
     )
     forward_sequence = kernel(
-        "forward_sequence", m_rows, w, k, a_rows, v, b_rows, m_pre, a_exp, a_exp2,
+        "forward_sequence", m_rows, w, k, a_rows, v, b_rows, a_exp, a_exp2,
     )
     forward_after = kernel(
         "forward_after", m_rows, q_pre, u, k, a_rows, v, b_rows, r, n_exp, n_exp2, n, d, o_arg,
@@ -218,8 +215,8 @@ def forward(params, x, state=None):
     # o = W_o @ (r * n / d)
     product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
 
-    tape = Tape(size, dtype, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, x, x_now_rows,
-                a_exp2, a_exp, k, m_pre, r_arg, o_arg, k_arg, v_arg, w)
+    tape = Tape(size, dtype, k, m_rows, w, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, x, x_now_rows, a_exp2,
+                a_exp, r_arg, o_arg, k_arg, v_arg)
     last = {
         "a": a_rows[T].copy(),
         "b": b_rows[T].copy(),
@@ -240,6 +237,9 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    k = tape.k
+    m_rows = tape.m_rows
+    w = tape.w
     r = tape.r
     n = tape.n
     d = tape.d
@@ -248,19 +248,14 @@ def backward(params, tape, dy, dstate=None):
     a_rows = tape.a_rows
     b_rows = tape.b_rows
     n_exp = tape.n_exp
-    m_rows = tape.m_rows
-    q_pre = tape.q_pre
     x = tape.x
     x_now_rows = tape.x_now_rows
     a_exp2 = tape.a_exp2
     a_exp = tape.a_exp
-    k = tape.k
-    m_pre = tape.m_pre
     r_arg = tape.r_arg
     o_arg = tape.o_arg
     k_arg = tape.k_arg
     v_arg = tape.v_arg
-    w = tape.w
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["o"])
@@ -270,11 +265,14 @@ def backward(params, tape, dy, dstate=None):
     mu_k = np.ascontiguousarray(params["mu_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
     W_o = np.ascontiguousarray(params["W_o"])
     d_a_prev_rows = scratch("d_a_prev_rows", (T + 1, B, H), dtype)
     d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
+    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
     d_o_arg = scratch("d_o_arg", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
     d_n = scratch("d_n", (T, B, H), dtype)
@@ -314,18 +312,18 @@ def backward(params, tape, dy, dstate=None):
     d_m_prev_rows[T % 2] = dstate["m"]
     d_x_prev_rows[T] = dstate["x"]
     backward_before = kernel(
-        "backward_before", d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n,
-        d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
+        "backward_before", u, k, m_rows, w, d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, q_pre2,
+        m_pre2, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
     )
     backward_before2 = kernel(
         "backward_before2", d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
     )
     backward_sequence = kernel(
         "backward_sequence", d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows,
-        k, m_pre, d_n, n_exp, d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+        k, m_pre2, d_n, n_exp, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
     )
     backward_after = kernel(
-        "backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2,
+        "backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre2, d_a_pre2,
         d_v, d_k,
     )
     backward_after2 = kernel(
@@ -771,22 +769,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_v_v_arg = scratch("dot_v_v_arg", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
-    m_pre = scratch("m_pre", (T, B, H), dtype)
     dot_a_pre = scratch("dot_a_pre", (T, B, H), dtype)
     a_exp = scratch("a_exp", (T, B, H), dtype)
-    dot_a_exp = scratch("dot_a_exp", (T, B, H), dtype)
     dot_a_pre2 = scratch("dot_a_pre2", (T, B, H), dtype)
     a_exp2 = scratch("a_exp2", (T, B, H), dtype)
-    dot_a_exp2 = scratch("dot_a_exp2", (T, B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n_exp = scratch("n_exp", (T, B, H), dtype)
-    dot_n_exp = scratch("dot_n_exp", (T, B, H), dtype)
     dot_n_pre2 = scratch("dot_n_pre2", (T, B, H), dtype)
     n_exp2 = scratch("n_exp2", (T, B, H), dtype)
-    dot_n_exp2 = scratch("dot_n_exp2", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
-    d = scratch("d", (T, B, H), dtype)
     dot_d = scratch("dot_d", (T, B, H), dtype)
     dot_o_arg = scratch("dot_o_arg", (T, B, H), dtype)
     a_rows[0] = state["a"]
@@ -813,12 +805,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v,
-        b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
+        b_rows, dot_b_rows, dot_a_pre, a_exp, dot_a_pre2, a_exp2,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v,
-        dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2,
-        dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
+        dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_pre2, n_exp2, n, dot_n,
+        dot_d, dot_o_arg,
     )
 
     dot_W_r2[..., :H] = W_r.T
@@ -861,6 +853,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_o2 = scratch("dot_W_o2", (I, 2 * H), dtype)
     dot_W_v2 = scratch("dot_W_v2", (2 * H, I), dtype)
     dot_W_k2 = scratch("dot_W_k2", (2 * H, I), dtype)
+    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
+    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
+    dot_a_exp3 = scratch("dot_a_exp3", (T, B, H), dtype)
+    dot_a_exp22 = scratch("dot_a_exp22", (T, B, H), dtype)
+    dot_n_exp3 = scratch("dot_n_exp3", (T, B, H), dtype)
+    dot_n_exp22 = scratch("dot_n_exp22", (T, B, H), dtype)
     d_dot_o_arg2 = scratch("d_dot_o_arg2", (T, B, 2 * H), dtype)
     d_dot_d = scratch("d_dot_d", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
@@ -934,10 +932,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_prev_rows[T % 2] = dstate["m"]
     d_dot_x_prev_rows[T] = dstate["x"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_o_arg2, r, n, d, dot_r, dot_n, dot_d, v, dot_n_pre2, dot_v, n_exp2,
-        a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d,
-        d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
-        d_dot_W_r_r_arg2,
+        "hvp_backward_before", u, k, m_rows, w, dot_a_pre, a_exp, dot_a_pre2, a_exp2, dot_n_pre, n_exp,
+        dot_n_pre2, n_exp2, b_rows, d_dot_o_arg2, r, n, dot_r, dot_n, dot_d, v, dot_v, a_rows, dot_a_rows,
+        dot_b_rows, dot_W_r_r_arg, q_pre2, m_pre2, dot_a_exp3, dot_a_exp22, dot_n_exp3, dot_n_exp22,
+        d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre,
+        d_q_pre, d_dot_W_r_r_arg2,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", d_r_arg, x, x_now_rows, d_dot_r_arg, dot_x, dot_x_now_rows, d_r_arg_by_mu_r,
@@ -946,13 +945,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_a_prev_rows, v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v,
         d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows,
-        d_m_prev_rows, k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q, m_rows,
-        q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m,
+        d_m_prev_rows, k, m_pre2, d_n, n_exp, d_dot_n, dot_n_exp3, dot_a_exp3, d_d, d_dot_d, d_q, m_rows,
+        q_pre2, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m,
         d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows,
-        dot_a_exp2, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m,
+        "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp22, d_a_prev_rows,
+        dot_a_exp22, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre2, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m,
         d_a_pre2, d_dot_v2, d_dot_k2,
     )
     hvp_backward_after2 = kernel(

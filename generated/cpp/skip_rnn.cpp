@@ -138,7 +138,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
         forward_step_point(
             compute_t(p_rows_at[t * B + iB]),
             u);
-        u_at[t * B + iB] = storage_t(u);
+        u_at[iB] = storage_t(u);
     }
 }
 
@@ -184,7 +184,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             r, z, r_h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        r_h_at[iB * H + iH] = storage_t(r_h);
     }
 }
 
@@ -204,7 +204,7 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t u = compute_t(u_at[t * B + iB]);
+        const compute_t u = compute_t(u_at[iB]);
         double w_p_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
@@ -241,6 +241,57 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
     }
 }
 
+inline_point void backward_before_point(
+    const compute_t p_prev, compute_t& u)
+{
+    // through u = where(p[t-1] >= 0.5, 1, 0)
+    u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+}
+
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t u;
+        backward_before_point(
+            compute_t(p_rows_at[iT * B + iB]),
+            u);
+        u2_at[iT * B + iB] = storage_t(u);
+    }
+}
+
+inline_point void backward_before2_point(
+    const compute_t r, const compute_t h_prev, compute_t& r_h)
+{
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+}
+
+extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r_h;
+        backward_before2_point(
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            r_h);
+        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+    }
+}
+
 inline_point void backward_step_point(
     const compute_t d_p_next, const compute_t u, const compute_t q, const compute_t p_prev,
     compute_t& d_q_pre, compute_t& d_p_prev)
@@ -259,7 +310,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 {
     const int64 B = sizes[1];
     storage_t* __restrict__ d_p_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
@@ -269,7 +320,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
         compute_t d_q_pre, d_p_prev;
         backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
@@ -302,7 +353,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -319,7 +370,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -376,7 +427,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -390,7 +441,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -961,7 +1012,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         hvp_forward_step_point(
             compute_t(p_rows_at[t * B + iB]),
             u);
-        u_at[t * B + iB] = storage_t(u);
+        u_at[iB] = storage_t(u);
     }
 }
 
@@ -971,15 +1022,14 @@ inline_point void hvp_forward_step2_point(
     const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r,
-    compute_t& dot_r, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h,
-    compute_t& dot_r_h)
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
     const compute_t r_pre = W_r_x + U_r_h + b_r;
     dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
     const compute_t z_pre = W_z_x + U_z_h + b_z;
@@ -1007,17 +1057,15 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
@@ -1035,26 +1083,25 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+            dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
-        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_n_r_h_r_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -1074,18 +1121,17 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t u = compute_t(u_at[t * B + iB]);
+        const compute_t u = compute_t(u_at[iB]);
         double w_p_h_total = 0;
         double dot_w_p_h_w_p_total = 0;
         double dot_w_p_h_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_U_n_r_h_U_n = compute_t(parts5_at[iB * (2 * H) + H + iH]);
-            const compute_t dot_U_n_r_h_r_h = compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]);
             const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(parts5_at[iB * (2 * H) + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
             const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
@@ -1094,9 +1140,8 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t w_p = compute_t(w_p_at[iH]);
             const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
             // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
             const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-            const compute_t dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
             const compute_t n_ = tanh(n_pre);
             const compute_t dot_n = dot_n_pre * (1 - square(n_));
             // s = (1 - z) * h[t-1] + z * n
@@ -1145,6 +1190,69 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     }
 }
 
+inline_point void hvp_backward_before_point(
+    const compute_t p_prev, compute_t& u)
+{
+    // through u = where(p[t-1] >= 0.5, 1, 0)
+    u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t u;
+        hvp_backward_before_point(
+            compute_t(p_rows_at[iT * B + iB]),
+            u);
+        u2_at[iT * B + iB] = storage_t(u);
+    }
+}
+
+inline_point void hvp_backward_before2_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t h_prev, const compute_t dot_h_prev,
+    compute_t& dot_r, compute_t& r_h, compute_t& dot_r_h)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+    dot_r_h = r * dot_h_prev + h_prev * dot_r;
+}
+
+extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_r, r_h, dot_r_h;
+        hvp_backward_before2_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            dot_r, r_h, dot_r_h);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
+    }
+}
+
 inline_point void hvp_backward_step_point(
     const compute_t d_dot_p_next, const compute_t u, const compute_t d_p_next, const compute_t q,
     const compute_t p_prev, const compute_t dot_q_pre, compute_t& d_dot_q_pre, compute_t& d_q_pre,
@@ -1172,7 +1280,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
 {
     const int64 B = sizes[1];
     storage_t* __restrict__ d_dot_p_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[4]);
@@ -1185,7 +1293,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         compute_t d_dot_q_pre, d_q_pre, d_p_prev, d_dot_p_prev;
         hvp_backward_step_point(
             compute_t(d_dot_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
@@ -1238,7 +1346,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[10]);
@@ -1266,7 +1374,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(dot_w_p_at[iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -1349,13 +1457,13 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[13]);
@@ -1371,13 +1479,13 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_s_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),

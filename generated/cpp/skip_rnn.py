@@ -87,15 +87,13 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    u: np.ndarray  # (T, B)
-    q: np.ndarray  # (T, B)
     p_rows: np.ndarray  # (T + 1, B)
+    r: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    q: np.ndarray  # (T, B)
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
-    h_rows: np.ndarray  # (T + 1, B, H)
-    r: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
-    r_h: np.ndarray  # (T, B, H)
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -150,11 +148,11 @@ def forward(params, x, state=None):
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
     U_n_T = scratch("U_n_T", (H, H), dtype)
     W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
-    u = np.empty((T, B), dtype)
+    u = scratch("u", (B,), dtype)
     U_rz_h = scratch("U_rz_h", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
-    r_h = np.empty((T, B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     q = np.empty((T, B), dtype)
@@ -183,10 +181,10 @@ def forward(params, x, state=None):
         forward_step(t)
         forward_step2(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(r_h[t], U_n_T, U_n_r_h)
+        product(r_h, U_n_T, U_n_r_h)
         forward_step_rows(t)
 
-    tape = Tape(size, dtype, u, q, p_rows, z, n, h_rows, r, x, r_h)
+    tape = Tape(size, dtype, p_rows, r, h_rows, q, z, n, x)
     last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -202,15 +200,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
-    u = tape.u
-    q = tape.q
     p_rows = tape.p_rows
+    r = tape.r
+    h_rows = tape.h_rows
+    q = tape.q
     z = tape.z
     n = tape.n
-    h_rows = tape.h_rows
-    r = tape.r
     x = tape.x
-    r_h = tape.r_h
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -225,6 +221,8 @@ def backward(params, tape, dy, dstate=None):
     d_p_prev_rows = scratch("d_p_prev_rows", (2, B), dtype)
     W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
     U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
+    u2 = scratch("u2", (T, B), dtype)
+    r_h2 = scratch("r_h2", (T, B, H), dtype)
     d_q_pre = scratch("d_q_pre", (T, B), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_s = scratch("d_s", (B, H), dtype)
@@ -240,17 +238,23 @@ def backward(params, tape, dy, dstate=None):
     d_b_p = np.empty((), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_p_prev_rows[T % 2] = dstate["p"]
+    backward_before = kernel(
+        "backward_before", p_rows, u2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", r, h_rows, r_h2,
+    )
     backward_step = kernel(
-        "backward_step", d_p_prev_rows, u, q, p_rows, d_q_pre,
+        "backward_step", d_p_prev_rows, u2, q, p_rows, d_q_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_rzn_pre,
+        "backward_step2", dy, d_h_prev_rows, d_q_pre, w_p, u2, z, n, h_rows, d_h, d_s, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", d_r_h, h_rows, r, d_rzn_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_h_prev_U_rz_h, d_r_h, r, d_s, z, d_h, u, d_h_prev_rows,
+        "backward_step4", d_h_prev_U_rz_h, d_r_h, r, d_s, z, d_h, u2, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_q_pre, h_rows, d_w_p,
@@ -264,6 +268,8 @@ def backward(params, tape, dy, dstate=None):
     W_rzn2[2 * H:3 * H] = W_n
     U_rz2[:H] = U_r
     U_rz2[H:2 * H] = U_z
+    backward_before()
+    backward_before2()
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -279,7 +285,7 @@ def backward(params, tape, dy, dstate=None):
     product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
     # through q = sigmoid(dot(w_p, h) + b_p)
     backward_after_sum()
     # through q = sigmoid(dot(w_p, h) + b_p)
@@ -594,28 +600,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_p_rows = scratch("dot_p_rows", (T + 1, B), dtype)
     parts = scratch("parts", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
     parts3 = scratch("parts3", (H, 4 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
     U_n_T2 = scratch("U_n_T2", (H, H), dtype)
     parts2 = scratch("parts2", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    u = scratch("u", (T, B), dtype)
+    u = scratch("u", (B,), dtype)
     parts4 = scratch("parts4", (B, 4 * H), dtype)
     dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    r_h = scratch("r_h", (T, B, H), dtype)
-    dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
-    dot_U_n_r_h_r_h = scratch("dot_U_n_r_h_r_h", (B, H), dtype)
+    dot_r_h2 = scratch("dot_r_h2", (B, 2 * H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
+    dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -633,10 +637,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
     )
     hvp_forward_step_rows = kernel(
-        "hvp_forward_step_rows", parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z,
+        "hvp_forward_step_rows", parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z,
         dot_h_rows, u, w_p, dot_w_p, b_p, dot_b_p, p_rows, dot_p_rows, dot_n_pre, n, dot_n, dot_q_pre, q,
     )
 
@@ -649,14 +653,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_rzn[..., :H] = parts[..., :H]
     W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
     W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    dot_U_n2[:H] = dot_U_n.T
+    dot_U_n2[H:2 * H] = U_n.T
     parts3[..., :H] = U_r.T
     parts3[..., H:2 * H] = dot_U_r.T
     parts3[..., 2 * H:3 * H] = U_z.T
     parts3[..., 3 * H:4 * H] = dot_U_z.T
     U_rz[..., :H] = parts3[..., :H]
     U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    dot_U_n2[..., :H] = U_n.T
-    dot_U_n2[..., H:2 * H] = dot_U_n.T
     U_n_T2[...] = U_n.T
     product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
@@ -667,19 +671,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         hvp_forward_step(t)
         hvp_forward_step2(t)
-        product(r_h[t], dot_U_n2, parts5)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
+        product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
         hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_p_prev_rows = scratch("d_p_prev_rows", (2, B), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_p_prev_rows = scratch("d_dot_p_prev_rows", (2, B), dtype)
-    parts6 = scratch("parts6", (4 * H, I), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
     dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
     dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
     parts32 = scratch("parts32", (4 * H, H), dtype)
+    u2 = scratch("u2", (T, B), dtype)
+    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    r_h = scratch("r_h", (T, B, H), dtype)
+    dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
     d_dot_q_pre = scratch("d_dot_q_pre", (T, B), dtype)
     d_q_pre = scratch("d_q_pre", (T, B), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
@@ -725,11 +734,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_p_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_p_prev_rows[T % 2] = dstate["p"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", p_rows, u2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+    )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_p_prev_rows, u, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre, d_q_pre,
+        "hvp_backward_step", d_dot_p_prev_rows, u2, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre,
+        d_q_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u,
+        "hvp_backward_step2", dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u2,
         z, dot_n_pre, n, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_h, d_dot_s, d_s,
         d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
@@ -737,7 +753,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step3", d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_s, z, d_dot_s, dot_z, d_h, u,
+        "hvp_backward_step4", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_s, z, d_dot_s, dot_z, d_h, u2,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h, d_h_prev_rows,
         d_dot_h_prev_rows,
     )
@@ -765,10 +781,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_w_p_w_p_h, d_w_p_dot_w_p_h_h, d_w_p,
     )
 
-    parts6[:H] = W_r
-    parts6[H:2 * H] = dot_W_r
-    parts6[2 * H:3 * H] = W_z
-    parts6[3 * H:4 * H] = dot_W_z
+    parts5[:H] = W_r
+    parts5[H:2 * H] = dot_W_r
+    parts5[2 * H:3 * H] = W_z
+    parts5[3 * H:4 * H] = dot_W_z
     dot_W_n2[:H] = W_n
     dot_W_n2[H:2 * H] = dot_W_n
     dot_U_n22[:H] = U_n
@@ -777,6 +793,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[H:2 * H] = dot_U_r
     parts32[2 * H:3 * H] = U_z
     parts32[3 * H:4 * H] = dot_U_z
+    hvp_backward_before()
+    hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -793,7 +811,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
         hvp_backward_step4(t)
 
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
     product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)

@@ -822,24 +822,23 @@ inline_point void hvp_forward_step_point(
     const compute_t R_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
     const compute_t m_prev, const compute_t dot_m_prev, const compute_t c_prev, const compute_t dot_c_prev,
     const compute_t n_prev, const compute_t dot_n_prev, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& log_i,
-    compute_t& dot_log_f_pre, compute_t& log_f_softplus, compute_t& m_pre, compute_t& m, compute_t& dot_m,
-    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
-    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& n_, compute_t& dot_n, compute_t& h,
-    compute_t& dot_h)
+    compute_t& dot_o_pre, compute_t& o, compute_t& log_i, compute_t& dot_log_f_pre,
+    compute_t& log_f_softplus, compute_t& m_pre, compute_t& m, compute_t& dot_m, compute_t& dot_i_pre,
+    compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& c, compute_t& dot_c, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
     const compute_t dot_R_z_h = dot_R_z_h_R_z + dot_R_z_h_h_prev;
     const compute_t z_pre = W_z_x + R_z_h + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_h;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
     const compute_t dot_R_o_h = dot_R_o_h_R_o + dot_R_o_h_h_prev;
     const compute_t o_pre = W_o_x + R_o_h + b_o;
     dot_o_pre = dot_W_o_x + dot_b_o + dot_R_o_h;
     o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
     // log_i = W_i @ x + R_i @ h[t-1] + b_i
     const compute_t dot_R_i_h = dot_R_i_h_R_i + dot_R_i_h_h_prev;
     log_i = W_i_x + R_i_h + b_i;
@@ -866,12 +865,12 @@ inline_point void hvp_forward_step_point(
     const compute_t s5 = -dot_m;
     dot_i_pre = dot_log_i + s5;
     i = exp(i_pre);
-    dot_i = dot_i_pre * i;
+    const compute_t dot_i = dot_i_pre * i;
     // f = exp(log_f + m[t-1] - m)
     const compute_t f_pre = s2 + s4;
     dot_f_pre = s3 + s5;
     f = exp(f_pre);
-    dot_f = dot_f_pre * f;
+    const compute_t dot_f = dot_f_pre * f;
     // c = f * c[t-1] + i * z
     c = c_prev * f + z * i;
     dot_c = c_prev * dot_f + dot_c_prev * f + z * dot_i + dot_z * i;
@@ -911,28 +910,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[38]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[34]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h;
+        compute_t dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m, dot_i_pre, i,
+            dot_f_pre, f, c, dot_c, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
@@ -968,14 +963,12 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(n_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_rows_at[(t * B + iB) * H + iH]),
-            dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h);
+            dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m, dot_i_pre, i,
+            dot_f_pre, f, c, dot_c, n_, dot_n, h, dot_h);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         log_i_at[(t * B + iB) * H + iH] = storage_t(log_i);
         dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_log_f_pre);
         log_f_softplus_at[(t * B + iB) * H + iH] = storage_t(log_f_softplus);
@@ -984,16 +977,67 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         n_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(n_);
         dot_n_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t dot_o_pre, const compute_t o,
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    compute_t& dot_z, compute_t& dot_o, compute_t& dot_i, compute_t& dot_f)
+{
+    // through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    dot_o = dot_o_pre * o * (1 - o);
+    // through i = exp(log_i - m)
+    dot_i = dot_i_pre * i;
+    // through f = exp(log_f + m[t-1] - m)
+    dot_f = dot_f_pre * f;
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_z, dot_o, dot_i, dot_f;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            dot_z, dot_o, dot_i, dot_f);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
     }
 }
 
@@ -1094,7 +1138,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
@@ -1103,7 +1147,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[20]);
@@ -1113,8 +1157,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[27]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[30]);
     storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[31]);
@@ -1133,7 +1177,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1146,7 +1190,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1156,8 +1200,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h, d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre,
             d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
         d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);

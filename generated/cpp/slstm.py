@@ -644,20 +644,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_zoif_h_h_prev = scratch("dot_R_zoif_h_h_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    dot_o = scratch("dot_o", (T, B, H), dtype)
     log_i = scratch("log_i", (T, B, H), dtype)
     dot_log_f_pre = scratch("dot_log_f_pre", (T, B, H), dtype)
     log_f_softplus = scratch("log_f_softplus", (T, B, H), dtype)
     m_pre = scratch("m_pre", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
-    dot_i = scratch("dot_i", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     n_rows[0] = state["n"]
@@ -672,8 +668,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x,
         dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows,
-        n_rows, dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus,
-        m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        n_rows, dot_n_rows, dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre,
+        dot_i_pre, i, dot_f_pre, f, h_rows, dot_h_rows,
     )
 
     parts[..., :H] = W_z.T
@@ -719,6 +715,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (6 * H, I), dtype)
     parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
+    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
     d_dot_log_f_pre = scratch("d_dot_log_f_pre", (T, B, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
     d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
@@ -769,11 +769,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     d_dot_n_prev_rows[T % 2] = dstate["n"]
     d_dot_m_prev_rows[T % 2] = dstate["m"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_z_pre, z, dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, dot_z2, dot_o2,
+        dot_i2, dot_f2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows,
-        d_h_prev_rows, dot_o, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
-        dot_i_pre, dot_z, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
-        dot_o_pre, dot_z_pre, dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_parts,
+        d_h_prev_rows, dot_o2, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
+        dot_i_pre, dot_z2, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
+        dot_o_pre, dot_z_pre, dot_i2, dot_f2, d_dot_log_f_pre, d_log_f_pre, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_h_prev_dot_R_z_h_h_prev, d_dot_h_prev_dot_R_o_h_h_prev,
@@ -811,6 +815,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[5 * H:6 * H] = dot_R_i
     parts32[6 * H:7 * H] = R_f
     parts32[7 * H:8 * H] = dot_R_f
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

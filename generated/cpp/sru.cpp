@@ -747,15 +747,15 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 inline_point void hvp_forward_sequence_point(
     const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
     const compute_t dot_W_f_x, const compute_t dot_v_f, const compute_t dot_c_prev, const compute_t dot_b_f,
-    const compute_t W_x, const compute_t dot_W_x, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f,
-    compute_t& c, compute_t& dot_c)
+    const compute_t W_x, const compute_t dot_W_x, compute_t& dot_f_pre, compute_t& f, compute_t& c,
+    compute_t& dot_c)
 {
     // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
     const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
     dot_f_pre = v_f * dot_c_prev + c_prev * dot_v_f + dot_W_f_x + dot_b_f;
     f = sigmoid(f_pre);
     const compute_t s1 = 1 - f;
-    dot_f = dot_f_pre * f * s1;
+    const compute_t dot_f = dot_f_pre * f * s1;
     // c = f * c[t-1] + (1 - f) * (W @ x)
     c = c_prev * f + W_x * s1;
     dot_c = (c_prev - W_x) * dot_f + dot_c_prev * f + dot_W_x * s1;
@@ -776,13 +776,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[12]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_f_pre, f, dot_f, c, dot_c;
+        compute_t dot_f_pre, f, c, dot_c;
         const compute_t v_f = compute_t(v_f_at[iH]);
         const compute_t b_f = compute_t(b_f_at[iH]);
         const compute_t dot_v_f = compute_t(dot_v_f_at[iH]);
@@ -800,10 +799,9 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             dot_b_f,
             compute_t(W_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-            dot_f_pre, f, dot_f, c, dot_c);
+            dot_f_pre, f, c, dot_c);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
     }
@@ -858,9 +856,12 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t dy, const compute_t c, const compute_t x, const compute_t dot_r_pre, const compute_t r,
-    const compute_t dot_c, const compute_t dot_x, compute_t& d_dot_r_pre, compute_t& d_r_pre)
+    const compute_t dot_f_pre, const compute_t f, const compute_t dy, const compute_t c, const compute_t x,
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_c, const compute_t dot_x,
+    compute_t& dot_f, compute_t& d_dot_r_pre, compute_t& d_r_pre)
 {
+    // through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
     // through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
     const compute_t d_dot_r = dy * (c - x);
     const compute_t s1 = 1 - r;
@@ -873,22 +874,27 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_r_pre_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_r_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_r_pre, d_r_pre;
+        compute_t dot_f, d_dot_r_pre, d_r_pre;
         hvp_backward_before_point(
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(x_at[(iT * B + iB) * H + iH]),
@@ -896,7 +902,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_x_at[(iT * B + iB) * H + iH]),
-            d_dot_r_pre, d_r_pre);
+            dot_f, d_dot_r_pre, d_r_pre);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
         d_dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_r_pre);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
@@ -946,7 +953,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ d_dot_r_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[20]);
@@ -981,7 +988,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             v_r,
             compute_t(d_dot_r_pre_at[(t * B + iB) * H + iH]),
             dot_v_r,
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
@@ -1084,7 +1091,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_W_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1097,7 +1104,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(iT * B + iB) * H + iH]),
             d_dot_W_x, d_W_x);
         d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);

@@ -452,7 +452,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
-    dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
@@ -463,7 +462,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x,
-        dot_W_x, dot_f_pre, f, dot_f,
+        dot_W_x, dot_f_pre, f,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre,
@@ -490,6 +489,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["h"])
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
     d_dot_r_pre = scratch("d_dot_r_pre", (T, B, H), dtype)
     d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
     d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
@@ -525,11 +525,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, d_dot_r_pre, d_r_pre,
+        "hvp_backward_before", dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f2,
+        d_dot_r_pre, d_r_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f,
-        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c,
+        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f2, d_dot_c, d_c,
         d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
@@ -545,7 +546,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", d_dot_r_pre, dot_c_rows, d_v_r_dot_r_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
+        "hvp_backward_after", d_dot_c, f, d_c, dot_f2, d_dot_W_x, d_W_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x_W_r_x, d_x_dot_W_r_x_W_r, d_x_W_x,

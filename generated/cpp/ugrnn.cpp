@@ -468,14 +468,14 @@ inline_point void hvp_forward_step_point(
     const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
     const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& h, compute_t& dot_h)
+    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
     const compute_t n_pre = W_c_x + U_c_h + b_c;
     dot_n_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
     n_ = tanh(n_pre);
-    dot_n = dot_n_pre * (1 - square(n_));
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
     // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
     const compute_t g_pre = W_g_x + U_g_h + b_g;
@@ -504,15 +504,14 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h;
+        compute_t dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
@@ -530,15 +529,41 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h);
+            dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+inline_point void hvp_backward_before_point(
+    const compute_t dot_n_pre, const compute_t n_, compute_t& dot_n)
+{
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_n = dot_n_pre * (1 - square(n_));
+}
+
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_n2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_n;
+        hvp_backward_before_point(
+            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            dot_n);
+        dot_n2_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
     }
 }
 
@@ -577,7 +602,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_n2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
@@ -596,7 +621,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n2_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);

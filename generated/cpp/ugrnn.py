@@ -404,7 +404,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_cg_h_h_prev = scratch("dot_U_cg_h_h_prev", (B, 2 * H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
-    dot_n = scratch("dot_n", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
@@ -415,7 +414,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x,
-        dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
+        dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
     )
 
     parts[..., :H] = W_c.T
@@ -443,6 +442,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     parts5 = scratch("parts5", (4 * H, I), dtype)
     parts32 = scratch("parts32", (4 * H, H), dtype)
+    dot_n2 = scratch("dot_n2", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_n_dot_n_g_dot_g_pre = scratch("d_n_dot_n_g_dot_g_pre", (T, B, 4 * H), dtype)
     d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
@@ -465,9 +465,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_g = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
+    hvp_backward_before = kernel(
+        "hvp_backward_before", dot_n_pre, n, dot_n2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows,
-        dot_n, dot_n_pre, dot_g, d_dot_h, d_n_dot_n_g_dot_g_pre,
+        dot_n2, dot_n_pre, dot_g, d_dot_h, d_n_dot_n_g_dot_g_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, g, d_dot_h, dot_g,
@@ -489,6 +492,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts32[H:2 * H] = dot_U_c
     parts32[2 * H:3 * H] = U_g
     parts32[3 * H:4 * H] = dot_U_g
+    hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)

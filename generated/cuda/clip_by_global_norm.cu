@@ -89,8 +89,8 @@ extern "C" __global__ void forward_before_sum(
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ n_sum_at,
-    const storage_t* __restrict__ limit_at, storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at,
-    storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ n_at, storage_t* __restrict__ s_at,
+    storage_t* __restrict__ y_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -114,7 +114,6 @@ extern "C" __global__ void forward_before_rows(
         const compute_t s = limit / max_n;
         if (threadIdx.x == 0) {
             n_at[iT * B + iB] = storage_t(n_);
-            max_n_at[iT * B + iB] = storage_t(max_n);
             s_at[iT * B + iB] = storage_t(s);
         }
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
@@ -151,32 +150,45 @@ extern "C" __global__ void forward_before(
     }
 }
 
-// through y_a = a * s
-extern "C" __global__ void backward_before_sum(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_s_y_a_at)
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ max_n2_at, storage_t* __restrict__ s2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        if (threadIdx.x == 0) {
+            max_n2_at[iT * B + iB] = storage_t(max_n);
+            s2_at[iT * B + iB] = storage_t(s);
         }
-        block_sum(total);
-        if (threadIdx.x == 0) d_s_y_a_at[iT * B + iB] = storage_t(total);
+        compute_t d_s_y_a_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            // through y_a = a * s
+            d_s_y_a_total += dy_y_a * a;
+        }
+        block_sum(d_s_y_a_total);
+        const compute_t d_s_y_a = d_s_y_a_total;
+        if (threadIdx.x == 0) {
+            d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
+        }
     }
 }
 
-extern "C" __global__ void backward_before_rows(
+extern "C" __global__ void backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ d_s_y_a_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ s_at, storage_t* __restrict__ d_n_pre_at,
+    const storage_t* __restrict__ max_n2_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ s2_at, storage_t* __restrict__ d_n_pre_at,
     storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at,
     storage_t* __restrict__ d_b_at)
 {
@@ -195,9 +207,9 @@ extern "C" __global__ void backward_before_rows(
 
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t max_n = compute_t(max_n2_at[iT * B + iB]);
         const compute_t n_ = compute_t(n_at[iT * B + iB]);
-        const compute_t s = compute_t(s_at[iT * B + iB]);
+        const compute_t s = compute_t(s2_at[iT * B + iB]);
         // through s = limit / max(n, limit)
         const compute_t d_s = d_s_y_a + d_s_y_b;
         const compute_t d_max_n = -limit * d_s / square(max_n);
@@ -230,7 +242,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s2_at,
     storage_t* __restrict__ d_a_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -243,7 +255,7 @@ extern "C" __global__ void backward_before(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s_at[iT * B + iB]),
+            compute_t(s2_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }
@@ -648,9 +660,8 @@ extern "C" __global__ void hvp_forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
     const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ dot_n_sum_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ dot_limit_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at,
-    storage_t* __restrict__ dot_max_n_at, storage_t* __restrict__ dot_s_at)
+    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ limit_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_max_n_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -673,8 +684,8 @@ extern "C" __global__ void hvp_forward_before_rows2(
 
         const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
         const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
-        const compute_t limit = compute_t(limit_at[0]);
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t limit = compute_t(limit_at[0]);
         // n = sqrt(sum(a * a) + sum(b * b))
         const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
         const compute_t n_pre = n_sum + n_sum2;
@@ -682,15 +693,11 @@ extern "C" __global__ void hvp_forward_before_rows2(
         const compute_t n_ = sqrt(n_pre);
         const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
         // s = limit / max(n, limit)
-        const compute_t max_n = larger(n_, limit);
-        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
+        const compute_t dot_max_n = dot_limit * compute_t((limit) > (n_)) + compute_t((n_) >= (limit)) * dot_n;
         if (threadIdx.x == 0) {
             dot_n_pre_at[iT * B + iB] = storage_t(dot_n_pre);
             n_at[iT * B + iB] = storage_t(n_);
-            max_n_at[iT * B + iB] = storage_t(max_n);
             dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-            dot_s_at[iT * B + iB] = storage_t(dot_s);
         }
     }
 }
@@ -698,12 +705,26 @@ extern "C" __global__ void hvp_forward_before_rows2(
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_s_dot_y_a_at,
-    storage_t* __restrict__ d_s_dot_y_a_at)
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_limit_at,
+    const storage_t* __restrict__ dot_max_n_at, storage_t* __restrict__ d_dot_s_dot_y_a_at,
+    storage_t* __restrict__ d_s_dot_y_a_at, storage_t* __restrict__ max_n_at,
+    storage_t* __restrict__ dot_s_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
+        if (threadIdx.x == 0) {
+            max_n_at[iT * B + iB] = storage_t(max_n);
+            dot_s_at[iT * B + iB] = storage_t(dot_s);
+        }
         compute_t d_dot_s_dot_y_a_total = 0;
         compute_t d_s_dot_y_a_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {

@@ -190,7 +190,6 @@ def train_passes(size, dtype):
     limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     s = cp.empty((T, B), dtype)
     y_a = cp.empty((T, B, N), dtype)
     y_b = cp.empty((T, B, M), dtype)
@@ -200,7 +199,7 @@ def train_passes(size, dtype):
     )
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, M,
-        b, n_sum, limit, n, max_n, s, y_b,
+        b, n_sum, limit, n, s, y_b,
     )
     forward_before = kernel(
         "forward_before", "each", T * B * N, 1,
@@ -231,6 +230,8 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
+    max_n2 = cp.empty((T, B), dtype)
+    s2 = cp.empty((T, B), dtype)
     d_s_y_a = cp.empty((T, B), dtype)
     d_n_pre = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, N), dtype)
@@ -240,17 +241,17 @@ def train_passes(size, dtype):
     d_limit_max_n = cp.empty((), dtype)
     d_limit_s = cp.empty((), dtype)
     d_limit = cp.empty((), dtype)
-    backward_before_sum = kernel(
-        "backward_before_sum", "rows", T * B, N,
-        dy_y_a, a, d_s_y_a,
-    )
     backward_before_rows = kernel(
-        "backward_before_rows", "rows", T * B, M,
-        dy_y_b, b, d_s_y_a, limit, max_n, n, s, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
+        "backward_before_rows", "rows", T * B, N,
+        dy_y_a, a, limit, n, d_s_y_a, max_n2, s2,
+    )
+    backward_before_rows2 = kernel(
+        "backward_before_rows2", "rows", T * B, M,
+        dy_y_b, b, d_s_y_a, limit, max_n2, n, s2, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
     )
     backward_before = kernel(
         "backward_before", "each", T * B * N, 1,
-        d_n_pre, a, dy_y_a, s, d_a,
+        d_n_pre, a, dy_y_a, s2, d_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", 1, T * B,
@@ -271,9 +272,8 @@ def train_passes(size, dtype):
         limit[...] = params["limit"]
 
     def before():
-        # through y_a = a * s
-        backward_before_sum()
         backward_before_rows()
+        backward_before_rows2()
         backward_before()
 
     def loop():
@@ -467,16 +467,14 @@ def hvp_passes(size, dtype):
     dot_n_sum = cp.empty((T, B), dtype)
     dot_n_pre = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     dot_max_n = cp.empty((T, B), dtype)
-    dot_s = cp.empty((T, B), dtype)
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, N,
         a, dot_a, n_sum, dot_n_sum,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", "rows", T * B, M,
-        b, dot_b, n_sum, dot_n_sum, limit, dot_limit, dot_n_pre, n, max_n, dot_max_n, dot_s,
+        b, dot_b, n_sum, dot_n_sum, dot_limit, limit, dot_n_pre, n, dot_max_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -503,6 +501,8 @@ def hvp_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
+    max_n = cp.empty((T, B), dtype)
+    dot_s = cp.empty((T, B), dtype)
     d_dot_s_dot_y_a = cp.empty((T, B), dtype)
     d_s_dot_y_a = cp.empty((T, B), dtype)
     d_dot_n_pre = cp.empty((T, B), dtype)
@@ -518,7 +518,7 @@ def hvp_passes(size, dtype):
     d_limit = cp.empty((), dtype)
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, N,
-        dy_y_a, a, dot_a, d_dot_s_dot_y_a, d_s_dot_y_a,
+        dy_y_a, a, dot_a, limit, n, dot_limit, dot_max_n, d_dot_s_dot_y_a, d_s_dot_y_a, max_n, dot_s,
     )
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", "rows", T * B, M,

@@ -68,7 +68,7 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at, storage_t* __restrict__ y_at)
+    storage_t* __restrict__ n_at, storage_t* __restrict__ y_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -89,7 +89,6 @@ extern "C" __global__ void forward_before_rows(
         const compute_t max_n = larger(n_, limit);
         if (threadIdx.x == 0) {
             n_at[iT * B + iB] = storage_t(n_);
-            max_n_at[iT * B + iB] = storage_t(max_n);
         }
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
@@ -103,14 +102,17 @@ extern "C" __global__ void forward_before_rows(
 extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_max_n_by_limit_at,
-    storage_t* __restrict__ d_g_at, storage_t* __restrict__ d_y_by_limit_at)
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_g_at,
+    storage_t* __restrict__ d_y_by_limit_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         compute_t d_max_n_y_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
@@ -123,8 +125,6 @@ extern "C" __global__ void backward_before_rows(
         block_sum(d_max_n_y_total);
         const compute_t d_max_n_y = d_max_n_y_total;
 
-        const compute_t limit = compute_t(limit_at[0]);
-        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         // through y = g * limit / max(n, limit)
         const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
         // through n = norm(g)
@@ -330,9 +330,9 @@ extern "C" __global__ void jvp_before_rows(
 
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_limit_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at, storage_t* __restrict__ dot_max_n_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ limit_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_max_n_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -346,14 +346,10 @@ extern "C" __global__ void hvp_forward_before_rows(
         block_sum(g_squared_total);
         const compute_t g_squared = g_squared_total;
 
-        const compute_t limit = compute_t(limit_at[0]);
         // n = norm(g)
         const compute_t n_ = sqrt(g_squared);
-        // y = g * limit / max(n, limit)
-        const compute_t max_n = larger(n_, limit);
         if (threadIdx.x == 0) {
             n_at[iT * B + iB] = storage_t(n_);
-            max_n_at[iT * B + iB] = storage_t(max_n);
         }
         compute_t dot_g_norm_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
@@ -367,8 +363,9 @@ extern "C" __global__ void hvp_forward_before_rows(
         const compute_t dot_g_norm = dot_g_norm_total;
 
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t limit = compute_t(limit_at[0]);
         // y = g * limit / max(n, limit)
-        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
+        const compute_t dot_max_n = dot_limit * compute_t((limit) > (n_)) + compute_t((n_) >= (limit)) * dot_g_norm;
         if (threadIdx.x == 0) {
             dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
         }
@@ -378,19 +375,21 @@ extern "C" __global__ void hvp_forward_before_rows(
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ dot_max_n_at,
-    storage_t* __restrict__ d_g_unit_at, storage_t* __restrict__ d_dot_y_by_limit_at,
-    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_g_at)
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_limit_at,
+    const storage_t* __restrict__ dot_max_n_at, storage_t* __restrict__ d_g_unit_at,
+    storage_t* __restrict__ d_dot_y_by_limit_at, storage_t* __restrict__ d_max_n_by_limit_at,
+    storage_t* __restrict__ d_g_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         const compute_t dot_limit = compute_t(dot_limit_at[0]);
         const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
-        const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         compute_t d_dot_max_n_dot_y_total = 0;
         compute_t d_max_n_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
@@ -411,7 +410,6 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_dot_max_n_dot_y = d_dot_max_n_dot_y_total;
         const compute_t d_max_n = d_max_n_total;
 
-        const compute_t n_ = compute_t(n_at[iT * B + iB]);
         // through y = g * limit / max(n, limit)
         const compute_t d_dot_max_n = -limit * d_dot_max_n_dot_y / square(max_n);
         // through n = norm(g)

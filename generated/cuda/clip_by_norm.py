@@ -180,11 +180,10 @@ def train_passes(size, dtype):
     g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
     n = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, N,
-        g, limit, n, max_n, y,
+        g, limit, n, y,
     )
 
     def fill(params, inputs, state):
@@ -214,7 +213,7 @@ def train_passes(size, dtype):
     d_limit = cp.empty((), dtype)
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, N,
-        dy, g, limit, max_n, n, d_max_n_by_limit, d_g, d_y_by_limit,
+        dy, g, limit, n, d_max_n_by_limit, d_g, d_y_by_limit,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", 1, T * B,
@@ -369,11 +368,10 @@ def hvp_passes(size, dtype):
     limit = cp.empty((), dtype)
     dot_limit = cp.empty((), dtype)
     n = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     dot_max_n = cp.empty((T, B), dtype)
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, N,
-        g, limit, dot_g, dot_limit, n, max_n, dot_max_n,
+        g, dot_g, dot_limit, limit, n, dot_max_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -405,8 +403,7 @@ def hvp_passes(size, dtype):
     d_limit = cp.empty((), dtype)
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, N,
-        dy, g, limit, max_n, n, dot_g, dot_limit, dot_max_n, d_g_unit, d_dot_y_by_limit, d_max_n_by_limit,
-        d_g,
+        dy, g, limit, n, dot_g, dot_limit, dot_max_n, d_g_unit, d_dot_y_by_limit, d_max_n_by_limit, d_g,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", 1, T * B,

@@ -175,7 +175,7 @@ extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ S_arg0_k_at)
+    storage_t* __restrict__ S_arg0_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
@@ -203,7 +203,6 @@ extern "C" __global__ void forward_step_rows(
             // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
         }
     }
@@ -251,46 +250,111 @@ extern "C" __global__ void backward_before_sum(
     }
 }
 
+__device__ inline void backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t v;
+        backward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
 extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ a_q_at,
-    const storage_t* __restrict__ norm_a_q_at, const storage_t* __restrict__ W_qkv_x_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ norm_a_q_at,
+    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ d_q_at,
+    storage_t* __restrict__ a_q2_at, storage_t* __restrict__ a_k2_at, storage_t* __restrict__ q2_at,
+    storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
+        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
         compute_t d_norm_a_q_q_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // through a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
             // through q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // through k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_norm_a_q_q_total += d_q * a_q;
         }
         block_sum(d_norm_a_q_q_total);
         const compute_t d_norm_a_q_q = d_norm_a_q_q_total;
 
-        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
         // through q = a_q / norm(a_q)
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q / norm_a_q + a_q * d_norm_a_q_share;
-            const compute_t d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
+            const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
+    }
+}
+
+__device__ inline void backward_before2_point(
+    const compute_t S_arg0, const compute_t k_, compute_t& S_arg0_k)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k = S_arg0 * k_;
+}
+
+extern "C" __global__ void backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k2_at,
+    storage_t* __restrict__ S_arg0_k2_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_arg0_k;
+        backward_before2_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            S_arg0_k);
+        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
     }
 }
 
 extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ beta_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_S_at,
+    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ beta_at,
+    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_S_at,
     storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_S_arg0_at,
     storage_t* __restrict__ d_S_k_at)
 {
@@ -302,8 +366,8 @@ extern "C" __global__ void backward_step_rows(
         compute_t d_S_arg0_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -323,7 +387,7 @@ extern "C" __global__ void backward_step_rows(
             d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -334,7 +398,7 @@ extern "C" __global__ void backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
     storage_t* __restrict__ d_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -345,7 +409,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_at[iT * B + iB] = storage_t(total);
@@ -404,7 +468,7 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_kv_x_at)
+    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -415,7 +479,7 @@ extern "C" __global__ void backward_after(
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -425,7 +489,7 @@ extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta_at,
     const storage_t* __restrict__ d_k_S_k_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
-    const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ norm_a_k_at,
+    const storage_t* __restrict__ a_k2_at, const storage_t* __restrict__ norm_a_k_at,
     const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_kv_x_at)
 {
@@ -443,7 +507,7 @@ extern "C" __global__ void backward_after_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -457,7 +521,7 @@ extern "C" __global__ void backward_after_rows(
         const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
@@ -1139,10 +1203,9 @@ extern "C" __global__ void hvp_forward_before_rows(
     storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at,
     storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ a_k_at,
     storage_t* __restrict__ dot_a_k_at, storage_t* __restrict__ norm_a_q_at,
-    storage_t* __restrict__ norm_a_k_at, storage_t* __restrict__ a_q_unit_at, storage_t* __restrict__ q_at,
-    storage_t* __restrict__ a_k_unit_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ norm_a_k_at, storage_t* __restrict__ k_at,
     storage_t* __restrict__ dot_norm_a_q_at, storage_t* __restrict__ dot_norm_a_k_at,
-    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ dot_k_at)
+    storage_t* __restrict__ dot_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1198,13 +1261,9 @@ extern "C" __global__ void hvp_forward_before_rows(
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             // q = a_q / norm(a_q)
             const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
-            const compute_t q = a_q / norm_a_q;
             // k = a_k / norm(a_k)
             const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
             const compute_t k_ = a_k / norm_a_k;
-            a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
-            q_at[(iT * B + iB) * K + iK] = storage_t(q);
-            a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
             k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             dot_a_q_norm_total += a_q_unit * dot_a_q;
             dot_a_k_norm_total += a_k_unit * dot_a_k;
@@ -1222,15 +1281,10 @@ extern "C" __global__ void hvp_forward_before_rows(
             dot_norm_a_k_at[iT * B + iB] = storage_t(dot_norm_a_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
-            // q = a_q / norm(a_q)
-            const compute_t dot_q = dot_a_q / norm_a_q - a_q * dot_norm_a_q / square(norm_a_q);
             // k = a_k / norm(a_k)
             const compute_t dot_k = dot_a_k / norm_a_k - a_k * dot_norm_a_k / square(norm_a_k);
-            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
             dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
         }
     }
@@ -1282,8 +1336,7 @@ extern "C" __global__ void hvp_forward_step_rows(
     storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ beta_at, const storage_t* __restrict__ dot_beta_at,
-    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ dot_S_arg0_at,
-    storage_t* __restrict__ S_arg0_k_at, storage_t* __restrict__ dot_S_arg0_k_at)
+    storage_t* __restrict__ S_arg0_at, storage_t* __restrict__ dot_S_arg0_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
@@ -1328,8 +1381,6 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
             const compute_t S = S_prev + beta * S_arg0_k;
             const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
-            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-            dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
         }
@@ -1378,32 +1429,101 @@ extern "C" __global__ void hvp_backward_before_sum2(
     }
 }
 
+__device__ inline void hvp_backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t v;
+        hvp_backward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_q_at, const storage_t* __restrict__ a_q_at,
-    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ norm_a_q_at,
-    const storage_t* __restrict__ dot_a_q_at, const storage_t* __restrict__ dot_norm_a_q_at,
-    const storage_t* __restrict__ a_q_unit_at, const storage_t* __restrict__ W_qkv_x_at,
-    const storage_t* __restrict__ dot_W_q_x_at, storage_t* __restrict__ d_a_q_unit_at,
-    storage_t* __restrict__ d_dot_a_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ dot_W_q_x_at,
+    const storage_t* __restrict__ dot_W_k_x_at, const storage_t* __restrict__ norm_a_q_at,
+    const storage_t* __restrict__ dot_norm_a_q_at, const storage_t* __restrict__ norm_a_k_at,
+    const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ d_dot_q_at,
+    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ dot_w_beta_x_at,
+    const storage_t* __restrict__ beta_at, storage_t* __restrict__ a_q2_at,
+    storage_t* __restrict__ dot_a_q2_at, storage_t* __restrict__ a_k2_at,
+    storage_t* __restrict__ dot_a_k2_at, storage_t* __restrict__ a_q_unit2_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ a_k_unit2_at, storage_t* __restrict__ k2_at,
+    storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ dot_beta2_at,
+    storage_t* __restrict__ d_a_q_unit_at, storage_t* __restrict__ d_dot_a_q_at,
+    storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t dot_norm_a_q = compute_t(dot_norm_a_q_at[iT * B + iB]);
+        const compute_t dot_w_beta_x = compute_t(dot_w_beta_x_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
         const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        const compute_t dot_norm_a_q = compute_t(dot_norm_a_q_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
+        const compute_t dot_norm_a_k = compute_t(dot_norm_a_k_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
+        if (threadIdx.x == 0) {
+            dot_beta2_at[iT * B + iB] = storage_t(dot_beta);
+        }
         compute_t d_dot_norm_a_q_dot_q_total = 0;
         compute_t d_norm_a_q_q_total = 0;
         compute_t d_norm_a_q_dot_q_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t s1 = sigmoid(W_q_x);
+            const compute_t a_q = W_q_x * s1;
+            const compute_t dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
+            // through a_k = silu(W_k @ x)
+            const compute_t s2 = sigmoid(W_k_x);
+            const compute_t a_k = W_k_x * s2;
+            const compute_t dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
             // through q = a_q / norm(a_q)
-            const compute_t d_dot_q_by_norm_a_q = d_dot_q * (2 * a_q * dot_norm_a_q / pow(norm_a_q, compute_t(3)) -
-                dot_a_q / square(norm_a_q));
+            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t s3 = 1 / norm_a_q;
+            const compute_t q = a_q * s3;
+            const compute_t s4 = 1 / square(norm_a_q);
+            const compute_t s5 = dot_norm_a_q * a_q;
+            const compute_t dot_q = dot_a_q * s3 - s4 * s5;
+            // through k = a_k / norm(a_k)
+            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t s6 = 1 / norm_a_k;
+            const compute_t k_ = a_k * s6;
+            const compute_t dot_k = dot_a_k * s6 - dot_norm_a_k * a_k / square(norm_a_k);
+            // through q = a_q / norm(a_q)
+            const compute_t d_dot_q_by_norm_a_q = (2 * s5 / pow(norm_a_q, compute_t(3)) - dot_a_q * s4) * d_dot_q;
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            a_q_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+            a_k_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
             d_dot_norm_a_q_dot_q_total += d_dot_q * a_q;
             d_norm_a_q_q_total += d_q * a_q;
             d_norm_a_q_dot_q_total += d_dot_q_by_norm_a_q;
@@ -1417,16 +1537,16 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_dot_norm_a_q = -d_dot_norm_a_q_dot_q / square(norm_a_q);
         compute_t d_norm_a_q_a_q_unit_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q_unit = compute_t(a_q_unit2_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
             // through a_q = silu(W_q @ x)
             const compute_t d_dot_a_q = d_dot_q / norm_a_q + a_q_unit * d_dot_norm_a_q;
-            const compute_t d_dot_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_dot_a_q;
+            const compute_t d_dot_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_dot_a_q;
             d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
             d_dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_q);
             d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
@@ -1436,28 +1556,61 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_norm_a_q_a_q_unit = d_norm_a_q_a_q_unit_total;
 
         // through q = a_q / norm(a_q)
-        const compute_t s4 = compute_t((norm_a_q) > (0));
-        const compute_t s5 = choose(s4, norm_a_q, 1);
+        const compute_t s10 = compute_t((norm_a_q) > (0));
+        const compute_t s11 = choose(s10, norm_a_q, 1);
         const compute_t d_norm_a_q = d_norm_a_q_dot_q - d_norm_a_q_q / square(norm_a_q) - d_norm_a_q_a_q_unit *
-            choose(s4, 1, 0) / square(s5);
-        const compute_t d_norm_a_q_share = d_norm_a_q / s5;
+            choose(s10, 1, 0) / square(s11);
+        const compute_t d_norm_a_q_share = d_norm_a_q / s11;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             // through a_q = silu(W_q @ x)
-            const compute_t s1 = sigmoid(W_q_x);
-            const compute_t s2 = dot_W_q_x * s1;
-            const compute_t d_a_q = a_q * d_norm_a_q_share - d_dot_q * dot_norm_a_q / square(norm_a_q) + d_q /
-                norm_a_q + d_a_q_unit / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) - d_dot_a_q * s2;
-            const compute_t s3 = W_q_x - a_q + 1;
-            const compute_t d_W_q_x = d_dot_a_q * ((1 - s1) * s2 * s3 + s2) + d_a_q * s1 * s3;
+            const compute_t s7 = sigmoid(W_q_x);
+            const compute_t s8 = dot_W_q_x * s7;
+            const compute_t d_a_q = d_q / norm_a_q - dot_norm_a_q * d_dot_q / square(norm_a_q) + d_a_q_unit /
+                choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) + a_q * d_norm_a_q_share - d_dot_a_q * s8;
+            const compute_t s9 = W_q_x - a_q + 1;
+            const compute_t d_W_q_x = d_dot_a_q * ((1 - s7) * s8 * s9 + s8) + d_a_q * s7 * s9;
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
+    compute_t& S_arg0_k, compute_t& dot_S_arg0_k)
+{
+    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    S_arg0_k = S_arg0 * k_;
+    dot_S_arg0_k = S_arg0 * dot_k + k_ * dot_S_arg0;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ dot_S_arg0_at, const storage_t* __restrict__ dot_k2_at,
+    storage_t* __restrict__ S_arg0_k2_at, storage_t* __restrict__ dot_S_arg0_k2_at)
+{
+    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / H / B;
+        const int64 iB = n / K / H % B;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_arg0_k, dot_S_arg0_k;
+        hvp_backward_before2_point(
+            compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k2_at[(iT * B + iB) * K + iK]),
+            S_arg0_k, dot_S_arg0_k);
+        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
     }
 }
 
@@ -1466,8 +1619,8 @@ extern "C" __global__ void hvp_backward_step_rows(
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_prev_rows_at,
     const storage_t* __restrict__ dot_q_at, const storage_t* __restrict__ beta_at,
-    const storage_t* __restrict__ dot_beta_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ d_dot_S_at,
+    const storage_t* __restrict__ dot_beta2_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ d_dot_S_at,
     storage_t* __restrict__ d_S_at, storage_t* __restrict__ d_dot_S_arg0_k_at,
     storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_dot_S_arg0_at,
     storage_t* __restrict__ d_S_arg0_at, storage_t* __restrict__ d_dot_S_k_at,
@@ -1478,7 +1631,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const int64 iH = n % H;
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
         const compute_t beta = compute_t(beta_at[t * B + iB]);
-        const compute_t dot_beta = compute_t(dot_beta_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta2_at[t * B + iB]);
         compute_t d_dot_S_arg0_total = 0;
         compute_t d_S_arg0_S_arg0_k_total = 0;
         compute_t d_S_arg0_dot_S_arg0_k_total = 0;
@@ -1488,8 +1641,8 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
             const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_dot_S = d_dot_S_next + dy * q;
             const compute_t d_S = dy * dot_q + d_S_next;
@@ -1521,8 +1674,8 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_dot_S = compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + dot_k * d_dot_S_k + d_S;
@@ -1536,7 +1689,7 @@ extern "C" __global__ void hvp_backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k2_at,
     storage_t* __restrict__ d_dot_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1547,7 +1700,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_beta_at[iT * B + iB] = storage_t(total);
@@ -1557,7 +1710,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
     storage_t* __restrict__ d_beta_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1568,7 +1721,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_S_at[iT * B + iB] = storage_t(total);
@@ -1578,7 +1731,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k2_at,
     storage_t* __restrict__ d_beta_dot_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1589,7 +1742,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_dot_S_at[iT * B + iB] = storage_t(total);
@@ -1740,7 +1893,7 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_arg0_at, const storage_t* __restrict__ dot_W_v_x_at,
     const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_S_arg0_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_parts_x_at)
+    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1753,7 +1906,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
         d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
         d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
@@ -1767,9 +1920,9 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_beta_dot_S_at, const storage_t* __restrict__ d_dot_k_dot_S_k_k_at,
     const storage_t* __restrict__ d_dot_k_dot_S_arg0_k_at, const storage_t* __restrict__ d_k_S_k_at,
     const storage_t* __restrict__ d_k_dot_S_k_S_prev_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
-    const storage_t* __restrict__ d_k_dot_S_arg0_k_at, const storage_t* __restrict__ dot_a_k_at,
-    const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ a_k_at,
-    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ a_k_unit_at,
+    const storage_t* __restrict__ d_k_dot_S_arg0_k_at, const storage_t* __restrict__ dot_a_k2_at,
+    const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ a_k2_at,
+    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ a_k_unit2_at,
     const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ dot_W_k_x_at,
     storage_t* __restrict__ d_dot_w_beta_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_dot_k_at, storage_t* __restrict__ d_k_at,
@@ -1806,8 +1959,8 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_k_dot_S_k_S_prev = compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_dot_S_arg0_k = compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
             const compute_t d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
@@ -1828,11 +1981,11 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_dot_norm_a_k = -d_dot_norm_a_k_dot_k / square(norm_a_k);
         compute_t d_norm_a_k_a_k_unit_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k_unit = compute_t(a_k_unit2_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
             // through a_k = silu(W_k @ x)
@@ -1856,7 +2009,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);

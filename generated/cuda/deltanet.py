@@ -212,7 +212,6 @@ def train_passes(size, dtype):
     v = cp.empty((T, B, H), dtype)
     beta = cp.empty((T, B), dtype)
     S_arg0 = cp.empty((T, B, H), dtype)
-    S_arg0_k = cp.empty((T, B, H, K), dtype)
     y = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
@@ -228,7 +227,7 @@ def train_passes(size, dtype):
     )
     forward_step_rows = kernel(
         "forward_step_rows", "rows", B * H, K,
-        S_rows, k, v, beta, S_arg0, S_arg0_k,
+        S_rows, k, v, beta, S_arg0,
     )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * H, K,
@@ -268,6 +267,12 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     W_kv = cp.empty((K + H, I), dtype)
+    a_q2 = cp.empty((T, B, K), dtype)
+    a_k2 = cp.empty((T, B, K), dtype)
+    q2 = cp.empty((T, B, K), dtype)
+    k2 = cp.empty((T, B, K), dtype)
+    v2 = cp.empty((T, B, H), dtype)
+    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_W_q_x = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -290,17 +295,25 @@ def train_passes(size, dtype):
         "backward_before_sum", "rows", T * B * K, H,
         dy, S_rows, d_q,
     )
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        W_qkv_x, v2,
+    )
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, K,
-        d_q, a_q, norm_a_q, W_qkv_x, d_W_q_x,
+        W_qkv_x, norm_a_q, norm_a_k, d_q, a_q2, a_k2, q2, k2, d_W_q_x,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * H * K, 1,
+        S_arg0, k2, S_arg0_k2,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * H, K,
-        d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        d_S_prev_rows, dy, q2, beta, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B, H * K,
-        d_S, S_arg0_k, d_beta,
+        d_S, S_arg0_k2, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
@@ -312,11 +325,11 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_S_arg0, W_qkv_x, v, d_W_kv_x,
+        d_S_arg0, W_qkv_x, v2, d_W_kv_x,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B, K,
-        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
+        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", "rows", I, T * B,
@@ -340,9 +353,11 @@ def train_passes(size, dtype):
         W_kv[K:K + H] = W_v
         # through y = S @ q
         backward_before_sum()
+        backward_before()
         backward_before_rows()
         # through a_q = silu(W_q @ x)
         product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+        backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -664,12 +679,8 @@ def hvp_passes(size, dtype):
     a_k = cp.empty((T, B, K), dtype)
     dot_a_k = cp.empty((T, B, K), dtype)
     norm_a_q = cp.empty((T, B), dtype)
-    a_q_unit = cp.empty((T, B, K), dtype)
     dot_norm_a_q = cp.empty((T, B), dtype)
-    q = cp.empty((T, B, K), dtype)
-    dot_q = cp.empty((T, B, K), dtype)
     norm_a_k = cp.empty((T, B), dtype)
-    a_k_unit = cp.empty((T, B, K), dtype)
     dot_norm_a_k = cp.empty((T, B), dtype)
     k = cp.empty((T, B, K), dtype)
     dot_k = cp.empty((T, B, K), dtype)
@@ -681,8 +692,6 @@ def hvp_passes(size, dtype):
     dot_beta = cp.empty((T, B), dtype)
     S_arg0 = cp.empty((T, B, H), dtype)
     dot_S_arg0 = cp.empty((T, B, H), dtype)
-    S_arg0_k = cp.empty((T, B, H, K), dtype)
-    dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
@@ -690,7 +699,7 @@ def hvp_passes(size, dtype):
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, K,
         dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q,
-        norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q, dot_norm_a_k, dot_q, dot_k,
+        norm_a_k, k, dot_norm_a_q, dot_norm_a_k, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", "rows", T * B, I,
@@ -698,7 +707,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * H, K,
-        S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0, S_arg0_k, dot_S_arg0_k,
+        S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -744,6 +753,20 @@ def hvp_passes(size, dtype):
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
     parts = cp.empty((2 * K + 2 * H, I), dtype)
+    a_q2 = cp.empty((T, B, K), dtype)
+    dot_a_q2 = cp.empty((T, B, K), dtype)
+    a_k2 = cp.empty((T, B, K), dtype)
+    dot_a_k2 = cp.empty((T, B, K), dtype)
+    a_q_unit2 = cp.empty((T, B, K), dtype)
+    q = cp.empty((T, B, K), dtype)
+    dot_q = cp.empty((T, B, K), dtype)
+    a_k_unit2 = cp.empty((T, B, K), dtype)
+    k2 = cp.empty((T, B, K), dtype)
+    dot_k2 = cp.empty((T, B, K), dtype)
+    v2 = cp.empty((T, B, H), dtype)
+    dot_beta2 = cp.empty((T, B), dtype)
+    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
+    dot_S_arg0_k2 = cp.empty((T, B, H, K), dtype)
     d_dot_q = cp.empty((T, B, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_a_q_unit = cp.empty((T, B, K), dtype)
@@ -798,27 +821,36 @@ def hvp_passes(size, dtype):
         "hvp_backward_before_sum2", "rows", T * B * K, H,
         dy, dot_S_rows, d_q,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        W_qkv_x, v2,
+    )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, K,
-        d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_qkv_x, dot_W_q_x, d_a_q_unit,
-        d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        W_qkv_x, dot_W_q_x, dot_W_k_x, norm_a_q, dot_norm_a_q, norm_a_k, dot_norm_a_k, d_dot_q, d_q,
+        dot_w_beta_x, beta, a_q2, dot_a_q2, a_k2, dot_a_k2, a_q_unit2, q, dot_q, a_k_unit2, k2, dot_k2,
+        dot_beta2, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H * K, 1,
+        S_arg0, k2, dot_S_arg0, dot_k2, S_arg0_k2, dot_S_arg0_k2,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * H, K,
-        d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, k, dot_k, d_dot_S, d_S,
+        d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta2, k2, dot_k2, d_dot_S, d_S,
         d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B, H * K,
-        d_dot_S, S_arg0_k, d_dot_beta,
+        d_dot_S, S_arg0_k2, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B, H * K,
-        d_S, S_arg0_k, d_beta_S,
+        d_S, S_arg0_k2, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B, H * K,
-        d_dot_S, dot_S_arg0_k, d_beta_dot_S,
+        d_dot_S, dot_S_arg0_k2, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", T * B * K, H,
@@ -846,13 +878,13 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v, d_parts_x,
+        d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v2, d_parts_x,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, K,
         d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k,
-        d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k,
-        a_k_unit, W_qkv_x, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k,
+        d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k2, dot_norm_a_k, a_k2, norm_a_k,
+        a_k_unit2, W_qkv_x, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k,
         d_parts_x,
     )
     hvp_backward_after_sum10 = kernel(
@@ -894,11 +926,13 @@ def hvp_passes(size, dtype):
         hvp_backward_before_sum()
         # through y = S @ q
         hvp_backward_before_sum2()
+        hvp_backward_before()
         hvp_backward_before_rows()
         # through a_q = silu(W_q @ x)
         product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
         # through a_q = silu(W_q @ x)
         product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):

@@ -745,10 +745,9 @@ extern "C" __global__ void hvp_forward_step_rows(
     const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
     const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ dot_w_V_T_at,
     const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ norm_a_at, storage_t* __restrict__ a_unit_at,
-    storage_t* __restrict__ dot_norm_a_at)
+    storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ norm_a_at,
+    storage_t* __restrict__ a_unit_at, storage_t* __restrict__ dot_norm_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -797,7 +796,6 @@ extern "C" __global__ void hvp_forward_step_rows(
         if (threadIdx.x == 0) {
             dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
             g_at[(t * B + iB) * N + iN] = storage_t(g);
-            dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
         }
         compute_t a_squared_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
@@ -808,7 +806,7 @@ extern "C" __global__ void hvp_forward_step_rows(
             // a = h[t-1] + g * n
             const compute_t a = h_prev + n_ * g;
             const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
-            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
             dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
             // h = a / norm(a)
             a_squared_total += a * a;
@@ -823,7 +821,7 @@ extern "C" __global__ void hvp_forward_step_rows(
         }
         compute_t dot_a_norm_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
             // h = a / norm(a)
             const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
@@ -842,7 +840,7 @@ extern "C" __global__ void hvp_forward_step_rows(
         }
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             // h = a / norm(a)
             const compute_t dot_h = dot_a / norm_a - a * dot_norm_a / square(norm_a);
             dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
@@ -850,14 +848,68 @@ extern "C" __global__ void hvp_forward_step_rows(
     }
 }
 
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_g_pre, const compute_t g, compute_t& dot_g)
+{
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    dot_g = dot_g_pre * g * (1 - g);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ dot_g2_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_g;
+        hvp_backward_before_point(
+            compute_t(dot_g_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            dot_g);
+        dot_g2_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t h_prev, const compute_t g, const compute_t n_, compute_t& a)
+{
+    // through a = h[t-1] + g * n
+    a = h_prev + g * n_;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ n_at, storage_t* __restrict__ a2_at)
+{
+    const int64 count = T * B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / N / B;
+        const int64 iB = n / H / N % B;
+        const int64 iN = n / H % N;
+        const int64 iH = n % H;
+        compute_t a;
+        hvp_backward_before2_point(
+            compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(n_at[((iT * B + iB) * N + iN) * H + iH]),
+            a);
+        a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+    }
+}
+
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a2_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
     const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_unit_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_g2_at,
     storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_a_unit_at,
     storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_dot_n_pre_at,
     storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_dot_a_at,
@@ -876,7 +928,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
                 iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_dot_h = dy + d_dot_h_next;
@@ -903,7 +955,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
             const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_a_unit = dot_a * d_dot_norm_a;
@@ -928,7 +980,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
         }
 
-        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
+        const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t s1 = compute_t((norm_a) > (0));
         const compute_t s2 = choose(s1, norm_a, 1);
@@ -937,7 +989,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const compute_t d_norm_a_share = d_norm_a / s2;
         compute_t d_g_a_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);

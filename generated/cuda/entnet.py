@@ -609,12 +609,11 @@ def hvp_passes(size, dtype):
     dot_W_x = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, N), dtype)
     g = cp.empty((T, B, N), dtype)
-    dot_g = cp.empty((T, B, N), dtype)
     h_dot_h_U_T_U_T = cp.empty((B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
     n = cp.empty((T, B, N, H), dtype)
     dot_n = cp.empty((T, B, N, H), dtype)
-    a = cp.empty((T, B, N, H), dtype)
+    a = cp.empty((B, N, H), dtype)
     dot_a = cp.empty((T, B, N, H), dtype)
     norm_a = cp.empty((T, B, N), dtype)
     a_unit = cp.empty((T, B, N, H), dtype)
@@ -634,7 +633,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * N, H,
         h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T, w_V_T, dot_w_V_T,
-        dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a, a_unit, dot_norm_a,
+        dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit, dot_norm_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -695,6 +694,8 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, N, H), dtype)
     dot_U_T22 = cp.empty((H, 2 * H), dtype)
     U_T_T2 = cp.empty((H, H), dtype)
+    dot_g2 = cp.empty((T, B, N), dtype)
+    a2 = cp.empty((T, B, N, H), dtype)
     d_dot_h = cp.empty((B, N, H), dtype)
     d_a_unit = cp.empty((B, N, H), dtype)
     d_dot_a = cp.empty((B, N, H), dtype)
@@ -733,9 +734,17 @@ def hvp_passes(size, dtype):
     d_w_dot_w_V_T_V_T = cp.empty((N, H), dtype)
     d_w = cp.empty((N, H), dtype)
     d_W = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * N, 1,
+        dot_g_pre, g, dot_g2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * N * H, 1,
+        h_rows, g, n, a2,
+    )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, H,
-        d_h_prev_rows, a, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a, a_unit, g, n, dot_n, dot_g,
+        d_h_prev_rows, a2, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a, a_unit, g, n, dot_n, dot_g2,
         d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a, d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
@@ -794,6 +803,8 @@ def hvp_passes(size, dtype):
         dot_U_T22[..., :H] = dot_U_T.T
         dot_U_T22[..., H:2 * H] = U_T.T
         U_T_T2[...] = U_T.T
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):

@@ -181,7 +181,7 @@ extern "C" __global__ void forward_step_rows(
             const compute_t h_again = h;
             h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            h_again_at[iB * H + iH] = storage_t(h_again);
         }
     }
 }
@@ -208,7 +208,7 @@ extern "C" __global__ void forward_step2(
         compute_t A;
         forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
             compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
             compute_t(0.5),
@@ -217,9 +217,33 @@ extern "C" __global__ void forward_step2(
     }
 }
 
+__device__ inline void backward_before_point(
+    const compute_t h, compute_t& h_again)
+{
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h_again;
+        backward_before_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h_again);
+        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+    }
+}
+
 extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again_at,
+    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again2_at,
     storage_t* __restrict__ d_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
@@ -229,7 +253,7 @@ extern "C" __global__ void backward_step_rows(
         compute_t d_h_h_h_again_total = 0;
         for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
             const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
             d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
@@ -1027,9 +1051,8 @@ extern "C" __global__ void hvp_forward_step_rows2(
     const storage_t* __restrict__ dot_beta_at, storage_t* __restrict__ h_arg_at,
     storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ h_arg_centred2_at,
     storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at,
-    storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ h_layer_norm_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at,
-    storage_t* __restrict__ dot_h_arg_share_at, storage_t* __restrict__ dot_h_layer_norm_at,
+    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_again_at, storage_t* __restrict__ dot_h_arg_share_at,
     storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_h_again_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -1074,10 +1097,8 @@ extern "C" __global__ void hvp_forward_step_rows2(
 
         // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-        const compute_t dot_h_arg_std = h_arg_std;
         if (threadIdx.x == 0) {
             h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
-            dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
         }
         compute_t dot_h_arg_dot_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
@@ -1093,7 +1114,7 @@ extern "C" __global__ void hvp_forward_step_rows2(
             const compute_t h_again = h;
             h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            h_again_at[iB * H + iH] = storage_t(h_again);
             dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
         }
         block_sum(dot_h_arg_dot_total);
@@ -1113,14 +1134,13 @@ extern "C" __global__ void hvp_forward_step_rows2(
             const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
-                dot_h_arg_std;
+                h_arg_std;
             const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
             const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
             // A = lam * A[t-1] + eta * outer(h, h)
             const compute_t dot_h_again = dot_h;
-            dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-            dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
+            dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
         }
     }
 }
@@ -1151,9 +1171,9 @@ extern "C" __global__ void hvp_forward_step2(
         compute_t A, dot_A;
         hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(h_again_at[iB * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[(t * B + iB) * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + iH2]),
             compute_t(0.95),
             compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
             compute_t(0.5),
@@ -1166,28 +1186,42 @@ extern "C" __global__ void hvp_forward_step2(
 
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ dot_h_arg_std_at,
-    storage_t* __restrict__ h_arg_standard_at)
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ dot_h_arg_at,
+    const storage_t* __restrict__ dot_h_arg_mean_at, const storage_t* __restrict__ h_layer_norm_at,
+    const storage_t* __restrict__ dot_h_arg_share_at, const storage_t* __restrict__ h_arg_std_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_layer_norm2_at,
+    storage_t* __restrict__ h_again2_at, storage_t* __restrict__ h_arg_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
+        const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[iT * B + iB]);
+        const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[iT * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[iT * B + iB]);
         compute_t sum_h_arg_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(iT * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
             const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                h_arg_std;
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            dot_h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
             sum_h_arg_total += h_arg;
         }
         block_sum(sum_h_arg_total);
         const compute_t sum_h_arg = sum_h_arg_total;
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[iT * B + iB]);
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-            const compute_t h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
+            const compute_t h_arg_standard = h_arg_centred / (h_arg_std * H_);
             h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
         }
     }
@@ -1196,7 +1230,7 @@ extern "C" __global__ void hvp_backward_before_rows(
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_A_prev_rows_at, const storage_t* __restrict__ d_A_prev_rows_at,
-    const storage_t* __restrict__ h_again_at, const storage_t* __restrict__ dot_h_again_at,
+    const storage_t* __restrict__ h_again2_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_dot_h_h_again_at, storage_t* __restrict__ d_h_h_again_at,
     storage_t* __restrict__ d_dot_h_dot_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at,
     storage_t* __restrict__ d_h_dot_h_h_again_at)
@@ -1212,8 +1246,8 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
                 iH2]);
             const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_h_again = compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_dot_h_h_again = d_dot_A_next * eta;
             const compute_t d_h_h_again = eta * d_A_next;
@@ -1221,7 +1255,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
             d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
             d_h_h_h_again_total += d_h_h_again * h_again;
-            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h_again;
+            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h;
         }
         block_sum(d_dot_h_dot_h_h_again_total, d_h_h_h_again_total, d_h_dot_h_h_again_total);
         const compute_t d_dot_h_dot_h_h_again = d_dot_h_dot_h_h_again_total;
@@ -1305,17 +1339,17 @@ extern "C" __global__ void hvp_backward_step_rows2(
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
     const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
     const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
-    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
-    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ h_arg_standard_at,
-    storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at,
-    storage_t* __restrict__ d_dot_h_layer_norm_at, storage_t* __restrict__ d_h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_arg_at, storage_t* __restrict__ d_h_arg_at)
+    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ h_arg_standard_at, storage_t* __restrict__ d_dot_h_pre_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_h_layer_norm_at,
+    storage_t* __restrict__ d_h_layer_norm_at, storage_t* __restrict__ d_dot_h_arg_at,
+    storage_t* __restrict__ d_h_arg_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[t * B + iB]);
         const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[t * B + iB]);
-        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[t * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         compute_t d_dot_h_arg_std_total = 0;
         compute_t d_dot_h_arg_share_dot_h_layer_norm_total = 0;
         compute_t d_dot_h_arg_mean_dot_h_layer_norm_total = 0;
@@ -1343,7 +1377,7 @@ extern "C" __global__ void hvp_backward_step_rows2(
             const compute_t d_h_pre = d_h * s1;
             const compute_t d_dot_h_layer_norm = gamma * d_dot_h_pre;
             const compute_t d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm *
-                dot_h_arg_share) * d_dot_h_layer_norm / square(dot_h_arg_std);
+                dot_h_arg_share) * d_dot_h_layer_norm / square(h_arg_std);
             d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
             d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
             d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
@@ -1359,7 +1393,7 @@ extern "C" __global__ void hvp_backward_step_rows2(
 
         const compute_t H_ = compute_t(H);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        const compute_t s3 = 1 / dot_h_arg_std;
+        const compute_t s3 = 1 / h_arg_std;
         const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s3;
         const compute_t d_dot_h_arg_dot = d_dot_h_arg_share / H_;
         const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s3;
@@ -1375,7 +1409,7 @@ extern "C" __global__ void hvp_backward_step_rows2(
             const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
             const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            const compute_t s2 = d_dot_h_layer_norm / dot_h_arg_std;
+            const compute_t s2 = d_dot_h_layer_norm / h_arg_std;
             const compute_t d_h_layer_norm = gamma * d_h_pre + dot_h_arg * d_dot_h_arg_dot - dot_h_arg_share * s2 +
                 dot_gamma * d_dot_h_pre;
             const compute_t d_dot_h_arg = h_layer_norm * d_dot_h_arg_dot + d_sum_dot_h_arg + s2;
@@ -1388,7 +1422,6 @@ extern "C" __global__ void hvp_backward_step_rows2(
         const compute_t sum_d_h_layer_norm = sum_d_h_layer_norm_total;
         const compute_t d_h_layer_norm_dot = d_h_layer_norm_dot_total;
 
-        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
         const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
@@ -1563,7 +1596,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_h_layer_norm_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_h_layer_norm2_at,
     storage_t* __restrict__ d_gamma_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1575,7 +1608,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_h_layer_norm_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_layer_norm2_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)

@@ -210,7 +210,7 @@ def train_passes(size, dtype):
     h_arg_centred = cp.empty((B, H), dtype)
     h_arg_std = cp.empty((T, B), dtype)
     h_layer_norm = cp.empty((T, B, H), dtype)
-    h_again = cp.empty((T, B, H), dtype)
+    h_again = cp.empty((B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_h, C_x, a, s,
@@ -263,6 +263,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    h_again2 = cp.empty((T, B, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
     d_h_again = cp.empty((B, H), dtype)
     d_h_h_h_again = cp.empty((B, H), dtype)
@@ -276,9 +277,13 @@ def train_passes(size, dtype):
     d_C = cp.empty((H, I), dtype)
     d_gamma = cp.empty((H,), dtype)
     d_beta = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        h_rows, h_again2,
+    )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * H, H,
-        d_A_prev_rows, h_again, d_h_h_again, d_h_h_h_again,
+        d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B * H, H,
@@ -315,7 +320,7 @@ def train_passes(size, dtype):
         d_A_prev_rows[T % 2] = dstate["A"]
 
     def before():
-        pass
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -648,10 +653,8 @@ def hvp_passes(size, dtype):
     h_layer_norm = cp.empty((T, B, H), dtype)
     dot_h_arg_mean = cp.empty((T, B), dtype)
     dot_h_arg_share = cp.empty((T, B), dtype)
-    dot_h_arg_std = cp.empty((T, B), dtype)
-    dot_h_layer_norm = cp.empty((T, B, H), dtype)
-    h_again = cp.empty((T, B, H), dtype)
-    dot_h_again = cp.empty((T, B, H), dtype)
+    h_again = cp.empty((B, H), dtype)
+    dot_h_again = cp.empty((B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
@@ -667,8 +670,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B, H,
         dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma, dot_beta, h_arg, dot_h_arg,
-        h_arg_centred2, h_arg_std, dot_h_arg_mean, dot_h_arg_std, h_layer_norm, h_rows, h_again,
-        dot_h_arg_share, dot_h_layer_norm, dot_h_rows, dot_h_again,
+        h_arg_centred2, h_arg_std, dot_h_arg_mean, h_layer_norm, h_rows, h_again, dot_h_arg_share,
+        dot_h_rows, dot_h_again,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H * H, 1,
@@ -726,6 +729,8 @@ def hvp_passes(size, dtype):
     d_dot_A_prev_rows = cp.empty((2, B, H, H), dtype)
     dot_C22 = cp.empty((2 * H, I), dtype)
     dot_W22 = cp.empty((2 * H, H), dtype)
+    dot_h_layer_norm2 = cp.empty((T, B, H), dtype)
+    h_again2 = cp.empty((T, B, H), dtype)
     h_arg_standard = cp.empty((T, B, H), dtype)
     d_dot_h_h_again = cp.empty((B, H, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
@@ -758,11 +763,12 @@ def hvp_passes(size, dtype):
     d_gamma = cp.empty((H,), dtype)
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, H,
-        h_arg, dot_h_arg_std, h_arg_standard,
+        h_arg, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, h_rows,
+        dot_h_layer_norm2, h_again2, h_arg_standard,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * H, H,
-        d_dot_A_prev_rows, d_A_prev_rows, h_again, dot_h_again, d_dot_h_h_again, d_h_h_again,
+        d_dot_A_prev_rows, d_A_prev_rows, h_again2, dot_h_rows, d_dot_h_h_again, d_h_h_again,
         d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
@@ -781,8 +787,8 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_rows2", "rows", B, H,
         d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows, d_dot_h_again,
         d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows, gamma, dot_h_arg,
-        dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma, h_arg_std, h_arg_standard,
-        d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg, d_h_arg,
+        dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma, h_arg_standard, d_dot_h_pre,
+        d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg, d_h_arg,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * H, H,
@@ -810,7 +816,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
+        d_dot_h_pre, dot_h_layer_norm2, d_gamma_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,

@@ -640,8 +640,8 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_W_x, const compute_t b_z, const compute_t dot_b_z, const compute_t b_h,
     const compute_t dot_b_h, const compute_t sigmoid_zeta, const compute_t sigmoid_nu,
     const compute_t h_prev, const compute_t dot_sigmoid_zeta, const compute_t dot_sigmoid_nu,
-    const compute_t dot_h_prev, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& dot_n_pre,
-    compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_h_prev, compute_t& dot_z_pre, compute_t& z, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // a = W @ x + U @ h[t-1]
     const compute_t dot_U_h = dot_U_h_U + dot_U_h_h_prev;
@@ -652,7 +652,7 @@ __device__ inline void hvp_forward_step_point(
     dot_z_pre = dot_b_z + dot_a;
     z = sigmoid(z_pre);
     const compute_t s1 = 1 - z;
-    dot_z = dot_z_pre * z * s1;
+    const compute_t dot_z = dot_z_pre * z * s1;
     // n = tanh(a + b_h)
     const compute_t n_pre = b_h + a;
     dot_n_pre = dot_b_h + dot_a;
@@ -674,14 +674,14 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_sigmoid_zeta_at,
     const storage_t* __restrict__ dot_sigmoid_nu_at, storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
     storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
             compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
@@ -698,15 +698,40 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_sigmoid_zeta_at[0]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, compute_t& dot_z)
+{
+    // through z = sigmoid(a + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_z2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_z);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -747,7 +772,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ sigmoid_nu_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_z2_at,
     const storage_t* __restrict__ dot_sigmoid_nu_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ d_dot_h_at,
@@ -769,7 +794,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_sigmoid_zeta_at[0]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
@@ -797,7 +822,7 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_h_dot_U_h_U_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -810,7 +835,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -895,7 +920,7 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_n_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ dot_n_at,
     storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at,
     storage_t* __restrict__ d_dot_h_by_sigmoid_zeta_at)
 {
@@ -910,7 +935,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta);
         d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_sigmoid_zeta);

@@ -588,7 +588,6 @@ def hvp_passes(size, dtype):
     dot_U_h_h_prev = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -603,8 +602,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
-        sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z, dot_z, dot_n_pre, n,
-        dot_n,
+        sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z, dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -656,6 +654,7 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     dot_W22 = cp.empty((2 * H, I), dtype)
     dot_U22 = cp.empty((2 * H, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
@@ -682,14 +681,18 @@ def hvp_passes(size, dtype):
     d_U = cp.empty((H, H), dtype)
     d_zeta = cp.empty((), dtype)
     d_nu = cp.empty((), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, dot_z2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n, d_h_prev_rows, dot_sigmoid_zeta,
-        dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
+        dot_z2, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_h_h_prev,
+        d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_h_prev_dot_U_h_h_prev,
         d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -706,7 +709,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, z, n, d_h_prev_rows, dot_z, dot_n, d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta,
+        d_dot_h, z, n, d_h_prev_rows, dot_z2, dot_n, d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta,
         d_dot_h_by_sigmoid_zeta,
     )
     hvp_backward_after_sum4 = kernel(
@@ -745,6 +748,7 @@ def hvp_passes(size, dtype):
         dot_W22[H:2 * H] = dot_W
         dot_U22[:H] = U
         dot_U22[H:2 * H] = dot_U
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -72,7 +72,7 @@ __device__ inline void forward_step_point(
     const compute_t R_ff_f, const compute_t R_of_o, const compute_t W_o_x, const compute_t R_o_y,
     const compute_t p_o, const compute_t b_o, const compute_t R_io_i, const compute_t R_fo_f,
     const compute_t R_oo_o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& o,
-    compute_t& tanh_c, compute_t& y)
+    compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -89,7 +89,7 @@ __device__ inline void forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -102,14 +102,13 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ R_oi_of_oo_o_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ z_at, storage_t* __restrict__ i_rows_at,
-    storage_t* __restrict__ f_rows_at, storage_t* __restrict__ o_rows_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ y_rows_at)
+    storage_t* __restrict__ f_rows_at, storage_t* __restrict__ o_rows_at, storage_t* __restrict__ y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t z, i, f, c, o, tanh_c, y;
+        compute_t z, i, f, c, o, y;
         forward_step_point(
             compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
@@ -136,14 +135,37 @@ extern "C" __global__ void forward_step(
             compute_t(R_ii_if_io_i_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(R_oi_of_oo_o_at[iB * (3 * H) + 2 * H + iH]),
-            z, i, f, c, o, tanh_c, y);
+            z, i, f, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
         f_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -178,7 +200,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ o_rows_at, const storage_t* __restrict__ d_o_prev_rows_at,
-    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ d_f_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_rows_at,
     const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ z_at,
@@ -195,7 +217,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -747,17 +769,17 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_R_fo_f_f_prev, const compute_t dot_R_oo_o_R_oo, const compute_t dot_R_oo_o_o_prev,
     const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
     const compute_t R_io_i, const compute_t R_fo_f, const compute_t R_oo_o, const compute_t dot_W_o_x,
-    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z,
+    const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z,
     compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
     compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o,
-    compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+    compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t dot_R_ii_i = dot_R_ii_i_R_ii + dot_R_ii_i_i_prev;
@@ -791,8 +813,8 @@ __device__ inline void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
-    dot_tanh_c = dot_c * (1 - square(tanh_c));
+    const compute_t tanh_c = tanh(c);
+    const compute_t dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
 }
@@ -814,20 +836,18 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_rows_at, storage_t* __restrict__ dot_i_rows_at,
-    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_rows_at,
-    storage_t* __restrict__ dot_f_rows_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_rows_at, storage_t* __restrict__ dot_o_rows_at,
-    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ dot_tanh_c_at,
-    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_y_rows_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_rows_at,
+    storage_t* __restrict__ dot_i_rows_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_rows_at, storage_t* __restrict__ dot_f_rows_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_rows_at,
+    storage_t* __restrict__ dot_o_rows_at, storage_t* __restrict__ y_rows_at,
+    storage_t* __restrict__ dot_y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
@@ -892,11 +912,9 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
         dot_i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_i);
@@ -908,10 +926,44 @@ extern "C" __global__ void hvp_forward_step(
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
         dot_o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t c, const compute_t dot_c,
+    compute_t& dot_z, compute_t& tanh_c, compute_t& dot_tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+    dot_tanh_c = dot_c * (1 - square(tanh_c));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ dot_z2_at, storage_t* __restrict__ tanh_c2_at,
+    storage_t* __restrict__ dot_tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_z, tanh_c, dot_tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_z, tanh_c, dot_tanh_c);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -974,17 +1026,17 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_rows_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_o_rows_at, const storage_t* __restrict__ d_dot_o_prev_rows_at,
     const storage_t* __restrict__ d_o_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    const storage_t* __restrict__ dot_tanh_c2_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ d_dot_f_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_f_prev_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_rows_at,
     const storage_t* __restrict__ d_dot_i_prev_rows_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ i_rows_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ i_rows_at, const storage_t* __restrict__ dot_z2_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_rows_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ dot_p_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ dot_p_f_at,
@@ -1001,13 +1053,13 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1023,7 +1075,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),

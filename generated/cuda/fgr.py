@@ -302,11 +302,10 @@ def train_passes(size, dtype):
     R_ii_if_io_i = cp.empty((B, 3 * H), dtype)
     R_fi_ff_fo_f = cp.empty((B, 3 * H), dtype)
     R_oi_of_oo_o = cp.empty((B, 3 * H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, R_ii_if_io_i, R_fi_ff_fo_f, R_oi_of_oo_o, p_f, b_f, p_o,
-        b_o, z, i_rows, f_rows, o_rows, tanh_c, y_rows,
+        b_o, z, i_rows, f_rows, o_rows, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -394,6 +393,7 @@ def train_passes(size, dtype):
     R_ii_if_io2 = cp.empty((3 * H, H), dtype)
     R_fi_ff_fo2 = cp.empty((3 * H, H), dtype)
     R_oi_of_oo2 = cp.empty((3 * H, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_zifo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zifo = cp.empty((4 * H, I), dtype)
@@ -405,10 +405,14 @@ def train_passes(size, dtype):
     d_R_oi_of_oo = cp.empty((3 * H, H), dtype)
     d_p_f = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows, f_rows,
-        d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
+        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
+        f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -469,6 +473,7 @@ def train_passes(size, dtype):
         R_oi_of_oo2[:H] = R_oi
         R_oi_of_oo2[H:2 * H] = R_of
         R_oi_of_oo2[2 * H:3 * H] = R_oo
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -1147,7 +1152,6 @@ def hvp_passes(size, dtype):
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     parts6 = cp.empty((B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = cp.empty((B, 3 * H), dtype)
     parts8 = cp.empty((B, 6 * H), dtype)
@@ -1157,8 +1161,6 @@ def hvp_passes(size, dtype):
     dot_i_pre = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
-    dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
@@ -1168,8 +1170,8 @@ def hvp_passes(size, dtype):
         parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6, dot_R_ii_if_io_i_i_prev,
         parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x,
         dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o,
-        dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows, dot_f_rows,
-        dot_o_pre, o_rows, dot_o_rows, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_b_o, dot_z_pre, z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows, dot_f_rows, dot_o_pre,
+        o_rows, dot_o_rows, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1328,6 +1330,9 @@ def hvp_passes(size, dtype):
     R_i_ii_fi_oi = cp.empty((H, 4 * H), dtype)
     R_f_if_ff_of = cp.empty((H, 4 * H), dtype)
     R_o_io_fo_oo = cp.empty((H, 4 * H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
+    dot_tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_parts_prev = cp.empty((B, 4 * H), dtype)
@@ -1398,12 +1403,17 @@ def hvp_passes(size, dtype):
     d_R_io = cp.empty((H, H), dtype)
     d_R_fo = cp.empty((H, H), dtype)
     d_R_oo = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, c_rows, dot_c_rows, dot_z2, tanh_c2, dot_tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c, d_y_prev_rows, dot_o_rows, d_dot_o_prev_rows,
-        d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o,
+        dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o_rows, d_dot_o_prev_rows,
+        d_o_prev_rows, dot_o_pre, dot_tanh_c2, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o,
         d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z, d_i_prev_rows,
-        dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f, dot_f_rows, d_parts_pre,
+        dot_i_pre, i_rows, dot_z2, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f, dot_f_rows,
+        d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1516,6 +1526,7 @@ def hvp_passes(size, dtype):
         R_o_io_fo_oo[..., H:2 * H] = R_io
         R_o_io_fo_oo[..., 2 * H:3 * H] = R_fo
         R_o_io_fo_oo[..., 3 * H:4 * H] = R_oo
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -85,7 +85,7 @@ extern "C" __global__ void forward_step(
             r, z, r_h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        r_h_at[iB * H + iH] = storage_t(r_h);
     }
 }
 
@@ -120,6 +120,32 @@ extern "C" __global__ void forward_step2(
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t r, const compute_t h_prev, compute_t& r_h)
+{
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ r_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t r_h;
+        backward_before_point(
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            r_h);
+        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -574,15 +600,14 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r,
-    compute_t& dot_r, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h,
-    compute_t& dot_r_h)
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
     const compute_t r_pre = W_r_x + U_r_h + b_r;
     dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
     const compute_t z_pre = W_z_x + U_z_h + b_z;
@@ -602,15 +627,14 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at,
-    storage_t* __restrict__ dot_r_h_at)
+    storage_t* __restrict__ r_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
@@ -628,28 +652,26 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+            dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
-        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t dot_U_n_r_h_U_n, const compute_t dot_U_n_r_h_r_h, const compute_t W_n_x,
-    const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x, const compute_t dot_b_n,
-    const compute_t z, const compute_t h_prev, const compute_t dot_z, const compute_t dot_h_prev,
-    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
+    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
+    const compute_t dot_z, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
     const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
+    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * h[t-1] + z * n
@@ -660,9 +682,9 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_n_r_h_r_h_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
+    const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
@@ -673,12 +695,11 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_n_r_h_at[iB * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -690,6 +711,41 @@ extern "C" __global__ void hvp_forward_step2(
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t h_prev, const compute_t dot_h_prev,
+    compute_t& dot_r, compute_t& r_h, compute_t& dot_r_h)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+    dot_r_h = r * dot_h_prev + h_prev * dot_r;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r, r_h, dot_r_h;
+        hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            dot_r, r_h, dot_r_h);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -806,7 +862,7 @@ extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
-    const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
@@ -822,7 +878,7 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),

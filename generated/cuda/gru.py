@@ -225,7 +225,7 @@ def train_passes(size, dtype):
     U_rz_h = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((T, B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
@@ -264,7 +264,7 @@ def train_passes(size, dtype):
             product(h_rows[t], U_rz, U_rz_h)
             forward_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(r_h[t], U_n_T, U_n_r_h)
+            product(r_h, U_n_T, U_n_r_h)
             forward_step2(t)
 
     def after():
@@ -279,6 +279,7 @@ def train_passes(size, dtype):
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     W_rzn2 = cp.empty((3 * H, I), dtype)
     U_rz2 = cp.empty((2 * H, H), dtype)
+    r_h2 = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_h = cp.empty((B, H), dtype)
@@ -288,6 +289,10 @@ def train_passes(size, dtype):
     d_U_rz = cp.empty((2 * H, H), dtype)
     d_b_rzn = cp.empty((3 * H,), dtype)
     d_U_n = cp.empty((H, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        r, h_rows, r_h2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, z, n, h_rows, d_h, d_rzn_pre,
@@ -317,6 +322,7 @@ def train_passes(size, dtype):
         W_rzn2[2 * H:3 * H] = W_n
         U_rz2[:H] = U_r
         U_rz2[H:2 * H] = U_z
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -333,7 +339,7 @@ def train_passes(size, dtype):
         product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
         cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
 
     def results():
         dparams = {
@@ -658,9 +664,9 @@ def hvp_passes(size, dtype):
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     parts = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
+    dot_U_n2 = cp.empty((2 * H, H), dtype)
     parts3 = cp.empty((H, 4 * H), dtype)
     U_rz = cp.empty((H, 2 * H), dtype)
-    dot_U_n2 = cp.empty((H, 2 * H), dtype)
     U_n_T2 = cp.empty((H, H), dtype)
     parts2 = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
@@ -671,14 +677,12 @@ def hvp_passes(size, dtype):
     dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((T, B, H), dtype)
-    dot_r_h = cp.empty((T, B, H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
-    dot_U_n_r_h_r_h = cp.empty((B, H), dtype)
+    dot_r_h2 = cp.empty((B, 2 * H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
+    dot_U_n_r_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -689,12 +693,12 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
-        dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre,
-        n, dot_n,
+        parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n,
+        dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -731,14 +735,14 @@ def hvp_passes(size, dtype):
         W_rzn[..., :H] = parts[..., :H]
         W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
         W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        dot_U_n2[:H] = dot_U_n.T
+        dot_U_n2[H:2 * H] = U_n.T
         parts3[..., :H] = U_r.T
         parts3[..., H:2 * H] = dot_U_r.T
         parts3[..., 2 * H:3 * H] = U_z.T
         parts3[..., 3 * H:4 * H] = dot_U_z.T
         U_rz[..., :H] = parts3[..., :H]
         U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        dot_U_n2[..., :H] = U_n.T
-        dot_U_n2[..., H:2 * H] = dot_U_n.T
         U_n_T2[...] = U_n.T
         product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
@@ -749,9 +753,10 @@ def hvp_passes(size, dtype):
             product(h_rows[t], parts3, parts4)
             product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             hvp_forward_step(t)
-            product(r_h[t], dot_U_n2, parts5)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
+            product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
             hvp_forward_step2(t)
 
     def after():
@@ -764,10 +769,13 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts6 = cp.empty((4 * H, I), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
     dot_W_n2 = cp.empty((2 * H, I), dtype)
     dot_U_n22 = cp.empty((2 * H, H), dtype)
     parts32 = cp.empty((4 * H, H), dtype)
+    dot_r2 = cp.empty((T, B, H), dtype)
+    r_h = cp.empty((T, B, H), dtype)
+    dot_r_h = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_r_h = cp.empty((B, H), dtype)
@@ -800,6 +808,10 @@ def hvp_passes(size, dtype):
     d_U_z = cp.empty((H, H), dtype)
     d_W_n = cp.empty((H, I), dtype)
     d_U_n = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
@@ -811,7 +823,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
@@ -835,10 +847,10 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts6[:H] = W_r
-        parts6[H:2 * H] = dot_W_r
-        parts6[2 * H:3 * H] = W_z
-        parts6[3 * H:4 * H] = dot_W_z
+        parts5[:H] = W_r
+        parts5[H:2 * H] = dot_W_r
+        parts5[2 * H:3 * H] = W_z
+        parts5[3 * H:4 * H] = dot_W_z
         dot_W_n2[:H] = W_n
         dot_W_n2[H:2 * H] = dot_W_n
         dot_U_n22[:H] = U_n
@@ -847,6 +859,7 @@ def hvp_passes(size, dtype):
         parts32[H:2 * H] = dot_U_r
         parts32[2 * H:3 * H] = U_z
         parts32[3 * H:4 * H] = dot_U_z
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -864,7 +877,7 @@ def hvp_passes(size, dtype):
             hvp_backward_step3(t)
 
     def after():
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
         product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)

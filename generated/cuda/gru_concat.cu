@@ -489,15 +489,15 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_W_r_v_W_r, const compute_t dot_W_r_v_v, const compute_t W_r_v, const compute_t b_r,
     const compute_t dot_b_r, const compute_t dot_W_z_v_W_z, const compute_t dot_W_z_v_v,
     const compute_t W_z_v, const compute_t b_z, const compute_t dot_b_z, const compute_t h_prev,
-    const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre,
-    compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
+    const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ v + b_r)
     const compute_t dot_W_r_v = dot_W_r_v_W_r + dot_W_r_v_v;
     const compute_t r_pre = W_r_v + b_r;
     dot_r_pre = dot_b_r + dot_W_r_v;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ v + b_z)
     const compute_t dot_W_z_v = dot_W_z_v_W_z + dot_W_z_v_v;
     const compute_t z_pre = W_z_v + b_z;
@@ -515,7 +515,7 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ r_h_x_at, storage_t* __restrict__ dot_r_h_x_at)
 {
@@ -523,7 +523,7 @@ extern "C" __global__ void hvp_forward_step(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
             compute_t(parts2_at[iB * (4 * H) + H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
@@ -537,13 +537,12 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+            dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_at[iB * H + iH] = storage_t(dot_z);
         r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
         dot_r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(dot_r_h);
     }
@@ -588,7 +587,7 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
@@ -596,6 +595,39 @@ extern "C" __global__ void hvp_forward_step2(
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_z_pre, const compute_t z,
+    compute_t& dot_r, compute_t& dot_z)
+{
+    // through r = sigmoid(W_r @ v + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through z = sigmoid(W_z @ v + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ dot_z2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r, dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_r, dot_z);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -628,7 +660,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
@@ -645,7 +677,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
@@ -736,9 +768,9 @@ extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_x_at,
-    const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_v_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_v_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -751,11 +783,11 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_v_at[iB * (H + I) + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);

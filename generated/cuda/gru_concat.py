@@ -598,10 +598,9 @@ def hvp_passes(size, dtype):
     dot_W_rz_v_v = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((B, H), dtype)
     r_h_x = cp.empty((T, B, H + I), dtype)
     dot_r_h_x = cp.empty((T, B, H + I), dtype)
     parts3 = cp.empty((B, 2 * H), dtype)
@@ -611,8 +610,8 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r,
-        dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
+        parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z,
+        dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
@@ -676,6 +675,8 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     dot_W_n22 = cp.empty((2 * H, H + I), dtype)
     parts4 = cp.empty((4 * H, H + I), dtype)
+    dot_r2 = cp.empty((T, B, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_r_h_x = cp.empty((B, H + I), dtype)
@@ -698,9 +699,13 @@ def hvp_passes(size, dtype):
     d_W_r = cp.empty((H, H + I), dtype)
     d_W_z = cp.empty((H, H + I), dtype)
     d_W_n = cp.empty((H, H + I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, h_rows, dot_z_pre, dot_h_rows, dot_n,
         d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
@@ -713,7 +718,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v, d_dot_h_prev_rows,
+        d_v, d_r_h_x, r, d_dot_r_h_x, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_v, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
@@ -737,6 +742,7 @@ def hvp_passes(size, dtype):
         parts4[H:2 * H] = dot_W_r
         parts4[2 * H:3 * H] = W_z
         parts4[3 * H:4 * H] = dot_W_z
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -184,7 +184,7 @@ extern "C" __global__ void forward_step2(
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        s_at[(t * B + iB) * H + iH] = storage_t(s);
+        s_at[iB * H + iH] = storage_t(s);
     }
 }
 
@@ -224,11 +224,11 @@ extern "C" __global__ void forward_step3(
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
             compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s_at[iB * H + iH]),
             r, z, r_s);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        r_s_at[iB * H + iH] = storage_t(r_s);
     }
 }
 
@@ -261,10 +261,64 @@ extern "C" __global__ void forward_step4(
             compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s_at[iB * H + iH]),
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t gamma_x_relu, compute_t& gamma_x)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    gamma_x = exp(-gamma_x_relu);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ gamma_x_relu_at, storage_t* __restrict__ gamma_x2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t gamma_x;
+        backward_before_point(
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            gamma_x);
+        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+    }
+}
+
+__device__ inline void backward_before2_point(
+    const compute_t gamma_h, const compute_t h_prev, const compute_t r, compute_t& s, compute_t& r_s)
+{
+    // through s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = r * s;
+}
+
+extern "C" __global__ void backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ s2_at, storage_t* __restrict__ r_s2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t s, r_s;
+        backward_before2_point(
+            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            s, r_s);
+        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
+        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -286,7 +340,8 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ s_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_rzn_pre_at)
+    const storage_t* __restrict__ s2_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -298,7 +353,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -316,7 +371,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ s2_at,
     const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -326,7 +381,7 @@ extern "C" __global__ void backward_step2(
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
@@ -378,7 +433,7 @@ __device__ inline void backward_step4_point(
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
-    const storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ d_x_last_prev_rows_at)
+    const storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -388,7 +443,7 @@ extern "C" __global__ void backward_step4(
         backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -451,7 +506,7 @@ extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
-    const storage_t* __restrict__ gamma_x_at, const storage_t* __restrict__ gamma_x_relu_at,
+    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ gamma_x_relu_at,
     const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ d_m_V_rzn_m_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ d_delta_W_d_delta_at, storage_t* __restrict__ d_gamma_x_pre_at,
@@ -469,7 +524,7 @@ extern "C" __global__ void backward_after2(
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
@@ -1394,9 +1449,8 @@ extern "C" __global__ void hvp_forward_step2(
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at,
-    storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ dot_W_r_x_hat_at, storage_t* __restrict__ dot_W_z_x_hat_at,
-    storage_t* __restrict__ dot_W_n_x_hat_at)
+    storage_t* __restrict__ dot_s2_at, storage_t* __restrict__ dot_W_r_x_hat_at,
+    storage_t* __restrict__ dot_W_z_x_hat_at, storage_t* __restrict__ dot_W_n_x_hat_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1415,8 +1469,8 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
-        s_at[(t * B + iB) * H + iH] = storage_t(s);
-        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
+        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
         dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
         dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
         dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
@@ -1424,24 +1478,22 @@ extern "C" __global__ void hvp_forward_step2(
 }
 
 __device__ inline void hvp_forward_step3_point(
-    const compute_t dot_U_r_s_U_r, const compute_t dot_U_r_s_s, const compute_t W_r_x_hat,
-    const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r, const compute_t dot_W_r_x_hat,
-    const compute_t dot_V_r_m, const compute_t dot_b_r, const compute_t dot_U_z_s_U_z,
-    const compute_t dot_U_z_s_s, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
-    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_V_z_m, const compute_t dot_b_z,
-    const compute_t s, const compute_t dot_s, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r,
-    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
+    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
+    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
+    compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t dot_U_r_s = dot_U_r_s_U_r + dot_U_r_s_s;
     const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
-    dot_r_pre = dot_W_r_x_hat + dot_V_r_m + dot_b_r + dot_U_r_s;
+    dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
     r = sigmoid(r_pre);
     dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t dot_U_z_s = dot_U_z_s_U_z + dot_U_z_s_s;
     const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
-    dot_z_pre = dot_W_z_x_hat + dot_V_z_m + dot_b_z + dot_U_z_s;
+    dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
@@ -1451,13 +1503,13 @@ __device__ inline void hvp_forward_step3_point(
 
 extern "C" __global__ void hvp_forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts7_at, const storage_t* __restrict__ dot_U_rz_s_s_at,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_W_r_x_hat_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ U_rz_s_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ dot_W_r_x_hat_at, const storage_t* __restrict__ dot_U_r_s_at,
     const storage_t* __restrict__ dot_V_r_m_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_hat_at,
-    const storage_t* __restrict__ dot_V_z_m_at, const storage_t* __restrict__ dot_b_z_at,
-    const storage_t* __restrict__ s_at, const storage_t* __restrict__ dot_s_at,
+    const storage_t* __restrict__ dot_U_z_s_at, const storage_t* __restrict__ dot_V_z_m_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ dot_s2_at,
     storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ r_s_at, storage_t* __restrict__ dot_r_s_at)
@@ -1468,26 +1520,24 @@ extern "C" __global__ void hvp_forward_step3(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(parts7_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + iH]),
             compute_t(parts5_at[iB * (6 * H) + iH]),
-            compute_t(parts7_at[iB * (4 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts7_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + H + iH]),
             compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts7_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
+            compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -1495,7 +1545,7 @@ extern "C" __global__ void hvp_forward_step3(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        r_s_at[iB * H + iH] = storage_t(r_s);
         dot_r_s_at[(t * B + iB) * H + iH] = storage_t(dot_r_s);
     }
 }
@@ -1521,14 +1571,14 @@ __device__ inline void hvp_forward_step4_point(
 
 extern "C" __global__ void hvp_forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts8_at, const storage_t* __restrict__ dot_U_n_r_s_r_s_at,
+    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ dot_U_n_r_s_r_s_at,
     const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ parts3_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_hat_at,
     const storage_t* __restrict__ dot_V_n_m_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_s2_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1536,25 +1586,98 @@ extern "C" __global__ void hvp_forward_step4(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(parts8_at[iB * (2 * H) + H + iH]),
+            compute_t(parts6_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
             compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (2 * H) + iH]),
+            compute_t(parts6_at[iB * (2 * H) + iH]),
             compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t gamma_x_relu, const compute_t dot_gamma_x_relu, compute_t& gamma_x,
+    compute_t& dot_gamma_x)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    gamma_x = exp(-gamma_x_relu);
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ gamma_x_relu_at, const storage_t* __restrict__ dot_gamma_x_relu_at,
+    storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ dot_gamma_x2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t gamma_x, dot_gamma_x;
+        hvp_backward_before_point(
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_relu_at[(iT * B + iB) * I + iI]),
+            gamma_x, dot_gamma_x);
+        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t gamma_h_relu, const compute_t dot_gamma_h_relu, const compute_t h_prev,
+    const compute_t dot_h_prev, const compute_t r, compute_t& gamma_h, compute_t& dot_gamma_h, compute_t& s,
+    compute_t& dot_s, compute_t& r_s)
+{
+    // through gamma_h = exp(-relu(W_d @ delta + b_d))
+    gamma_h = exp(-gamma_h_relu);
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h;
+    // through s = gamma_h * h[t-1]
+    s = h_prev * gamma_h;
+    dot_s = h_prev * dot_gamma_h + dot_h_prev * gamma_h;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = r * s;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ gamma_h_relu_at, const storage_t* __restrict__ dot_gamma_h_relu_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ gamma_h2_at,
+    storage_t* __restrict__ dot_gamma_h2_at, storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ r_s2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t gamma_h, dot_gamma_h, s, dot_s, r_s;
+        hvp_backward_before2_point(
+            compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            gamma_h, dot_gamma_h, s, dot_s, r_s);
+        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        s_at[(iT * B + iB) * H + iH] = storage_t(s);
+        dot_s_at[(iT * B + iB) * H + iH] = storage_t(dot_s);
+        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -1678,8 +1801,8 @@ extern "C" __global__ void hvp_backward_step3(
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ d_s_parts_at, const storage_t* __restrict__ d_r_s_at,
     const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ gamma_h_at,
-    const storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ d_dot_s_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ gamma_h2_at,
+    const storage_t* __restrict__ dot_gamma_h2_at, storage_t* __restrict__ d_dot_s_at,
     storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1699,8 +1822,8 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h2_at[(t * B + iB) * H + iH]),
             d_dot_s, d_s, d_h_prev, d_dot_h_prev);
         d_dot_s_at[(t * B + iB) * H + iH] = storage_t(d_dot_s);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
@@ -1731,8 +1854,8 @@ extern "C" __global__ void hvp_backward_step4(
     const storage_t* __restrict__ d_dot_parts2_at, const storage_t* __restrict__ d_dot_parts3_at,
     const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ d_x_hat_parts2_at,
     const storage_t* __restrict__ d_x_hat_parts_at, const storage_t* __restrict__ m_at,
-    const storage_t* __restrict__ gamma_x_at, const storage_t* __restrict__ dot_m_at,
-    const storage_t* __restrict__ dot_gamma_x_at, storage_t* __restrict__ d_x_last_prev_rows_at,
+    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ dot_m_at,
+    const storage_t* __restrict__ dot_gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at,
     storage_t* __restrict__ d_dot_x_last_prev_rows_at, storage_t* __restrict__ d_dot_x_hat_at,
     storage_t* __restrict__ d_x_hat_at)
 {
@@ -1748,9 +1871,9 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_x_hat_parts2_at[iB * I + iI]),
             compute_t(d_x_hat_parts_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
-            compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x2_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
@@ -1780,7 +1903,7 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_relu_at, const storage_t* __restrict__ d_s_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ gamma_h_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ gamma_h2_at,
     const storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ d_dot_gamma_h_pre2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1795,7 +1918,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
         d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
@@ -1843,11 +1966,11 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
     const storage_t* __restrict__ dot_gamma_x_relu_at, const storage_t* __restrict__ d_x_hat_at,
     const storage_t* __restrict__ dot_m_at, const storage_t* __restrict__ dot_x_last_rows_at,
-    const storage_t* __restrict__ dot_x_mean_at, const storage_t* __restrict__ gamma_x_at,
+    const storage_t* __restrict__ dot_x_mean_at, const storage_t* __restrict__ gamma_x2_at,
     const storage_t* __restrict__ gamma_x_relu_at, const storage_t* __restrict__ d_x_last_prev_rows_at,
     const storage_t* __restrict__ d_dot_x_last_prev_rows_at, const storage_t* __restrict__ d_m_parts2_at,
     const storage_t* __restrict__ d_m_parts_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x_at,
+    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x2_at,
     const storage_t* __restrict__ d_delta_parts_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ d_dot_gamma_x_pre_at,
     storage_t* __restrict__ d_gamma_x_pre_at, storage_t* __restrict__ d_x_at,
@@ -1870,7 +1993,7 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(dot_m_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
-            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
@@ -1878,7 +2001,7 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x2_at[(iT * B + iB) * I + iI]),
             compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),

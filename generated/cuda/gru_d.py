@@ -278,12 +278,12 @@ def train_passes(size, dtype):
     gamma_h = cp.empty((T, B, H), dtype)
     V_rzn_m = cp.empty((T, B, 3 * H), dtype)
     x_hat = cp.empty((T, B, I), dtype)
-    s = cp.empty((T, B, H), dtype)
+    s = cp.empty((B, H), dtype)
     W_rzn_x_hat = cp.empty((B, 3 * H), dtype)
     U_rz_s = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    r_s = cp.empty((T, B, H), dtype)
+    r_s = cp.empty((B, H), dtype)
     U_n_r_s = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_before = kernel(
@@ -356,10 +356,10 @@ def train_passes(size, dtype):
             forward_step(t)
             product(x_hat[t], W_rzn, W_rzn_x_hat)
             forward_step2(t)
-            product(s[t], U_rz, U_rz_s)
+            product(s, U_rz, U_rz_s)
             forward_step3(t)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(r_s[t], U_n_T, U_n_r_s)
+            product(r_s, U_n_T, U_n_r_s)
             forward_step4(t)
 
     def after():
@@ -376,6 +376,9 @@ def train_passes(size, dtype):
     V_rzn2 = cp.empty((3 * H, I), dtype)
     U_rz2 = cp.empty((2 * H, H), dtype)
     W_rzn2 = cp.empty((3 * H, I), dtype)
+    gamma_x2 = cp.empty((T, B, I), dtype)
+    s2 = cp.empty((T, B, H), dtype)
+    r_s2 = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_s = cp.empty((B, H), dtype)
@@ -400,13 +403,21 @@ def train_passes(size, dtype):
     d_V_rzn = cp.empty((3 * H, I), dtype)
     d_b_rzn = cp.empty((3 * H,), dtype)
     d_U_n = cp.empty((H, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * I, 1,
+        gamma_x_relu, gamma_x2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * H, 1,
+        gamma_h, h_rows, r, s2, r_s2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, s, d_h, d_rzn_pre,
+        dy, d_h_prev_rows, z, n, s2, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_r_s, s, r, d_rzn_pre,
+        d_r_s, s2, r, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
@@ -414,7 +425,7 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * I, 1,
-        d_x_hat, m, gamma_x, d_x_last_prev_rows,
+        d_x_hat, m, gamma_x2, d_x_last_prev_rows,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
@@ -422,7 +433,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_m_V_rzn_m, x, w_x,
+        d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu, d_x_last_prev_rows, d_m_V_rzn_m, x, w_x,
         d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
     )
     backward_after_sum = kernel(
@@ -456,6 +467,8 @@ def train_passes(size, dtype):
         W_rzn2[:H] = W_r
         W_rzn2[H:2 * H] = W_z
         W_rzn2[2 * H:3 * H] = W_n
+        backward_before()
+        backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -473,11 +486,11 @@ def train_passes(size, dtype):
     def after():
         product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2, d_m_V_rzn_m.reshape(-1, I))
         product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat.reshape(-1, I), d_W_rzn)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s.reshape(-1, H), d_U_rz)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s2.reshape(-1, H), d_U_rz)
         product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
         cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
         backward_after()
         # through gamma_h = exp(-relu(W_d @ delta + b_d))
         product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -1070,9 +1083,10 @@ def hvp_passes(size, dtype):
     dot_W_d2 = cp.empty((I, 2 * H), dtype)
     parts2 = cp.empty((I, 6 * H), dtype)
     V_rzn = cp.empty((I, 3 * H), dtype)
+    dot_U_r2 = cp.empty((2 * H, H), dtype)
+    dot_U_z2 = cp.empty((2 * H, H), dtype)
     parts4 = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
-    parts6 = cp.empty((H, 4 * H), dtype)
     U_rz = cp.empty((H, 2 * H), dtype)
     dot_U_n2 = cp.empty((H, 2 * H), dtype)
     U_n_T2 = cp.empty((H, H), dtype)
@@ -1093,24 +1107,24 @@ def hvp_passes(size, dtype):
     dot_V_n_m = cp.empty((T, B, H), dtype)
     x_hat = cp.empty((T, B, I), dtype)
     dot_x_hat = cp.empty((T, B, I), dtype)
-    s = cp.empty((T, B, H), dtype)
-    dot_s = cp.empty((T, B, H), dtype)
+    dot_s2 = cp.empty((B, 2 * H), dtype)
     parts5 = cp.empty((B, 6 * H), dtype)
     dot_W_rzn_x_hat_x_hat = cp.empty((B, 3 * H), dtype)
     dot_W_r_x_hat = cp.empty((B, H), dtype)
-    parts7 = cp.empty((B, 4 * H), dtype)
-    dot_U_rz_s_s = cp.empty((B, 2 * H), dtype)
+    U_rz_s = cp.empty((B, 2 * H), dtype)
+    dot_U_r_s = cp.empty((B, H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_W_z_x_hat = cp.empty((B, H), dtype)
+    dot_U_z_s = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     dot_W_n_x_hat = cp.empty((B, H), dtype)
-    r_s = cp.empty((T, B, H), dtype)
+    r_s = cp.empty((B, H), dtype)
     dot_r_s = cp.empty((T, B, H), dtype)
-    parts8 = cp.empty((B, 2 * H), dtype)
+    parts6 = cp.empty((B, 2 * H), dtype)
     dot_U_n_r_s_r_s = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
@@ -1131,17 +1145,17 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat, s, dot_s, dot_W_r_x_hat,
+        gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat, dot_s2, dot_W_r_x_hat,
         dot_W_z_x_hat, dot_W_n_x_hat,
     )
     hvp_forward_step3 = kernel(
         "hvp_forward_step3", "each", B * H, 1,
-        parts7, dot_U_rz_s_s, parts5, parts3, b_r, dot_W_r_x_hat, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat,
-        dot_V_z_m, dot_b_z, s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s,
+        parts5, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat,
+        dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s,
     )
     hvp_forward_step4 = kernel(
         "hvp_forward_step4", "each", B * H, 1,
-        parts8, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m, dot_b_n, z, s, dot_z, dot_s,
+        parts6, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m, dot_b_n, z, dot_s2, dot_z,
         dot_n_pre, n, dot_n, h_rows, dot_h_rows,
     )
 
@@ -1203,6 +1217,10 @@ def hvp_passes(size, dtype):
         V_rzn[..., :H] = parts2[..., :H]
         V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
         V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        dot_U_r2[:H] = dot_U_r.T
+        dot_U_r2[H:2 * H] = U_r.T
+        dot_U_z2[:H] = dot_U_z.T
+        dot_U_z2[H:2 * H] = U_z.T
         parts4[..., :H] = W_r.T
         parts4[..., H:2 * H] = dot_W_r.T
         parts4[..., 2 * H:3 * H] = W_z.T
@@ -1212,12 +1230,8 @@ def hvp_passes(size, dtype):
         W_rzn[..., :H] = parts4[..., :H]
         W_rzn[..., H:2 * H] = parts4[..., 2 * H:3 * H]
         W_rzn[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-        parts6[..., :H] = U_r.T
-        parts6[..., H:2 * H] = dot_U_r.T
-        parts6[..., 2 * H:3 * H] = U_z.T
-        parts6[..., 3 * H:4 * H] = dot_U_z.T
-        U_rz[..., :H] = parts6[..., :H]
-        U_rz[..., H:2 * H] = parts6[..., 2 * H:3 * H]
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
         dot_U_n2[..., :H] = U_n.T
         dot_U_n2[..., H:2 * H] = dot_U_n.T
         U_n_T2[...] = U_n.T
@@ -1235,10 +1249,13 @@ def hvp_passes(size, dtype):
             product(x_hat[t], parts4, parts5)
             product(dot_x_hat[t], W_rzn, dot_W_rzn_x_hat_x_hat)
             hvp_forward_step2(t)
-            product(s[t], parts6, parts7)
-            product(dot_s[t], U_rz, dot_U_rz_s_s)
+            product(dot_s2[:, :H], U_rz, U_rz_s)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(dot_s2, dot_U_r2, dot_U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(dot_s2, dot_U_z2, dot_U_z_s)
             hvp_forward_step3(t)
-            product(r_s[t], dot_U_n2, parts8)
+            product(r_s, dot_U_n2, parts6)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
             product(dot_r_s[t], U_n_T2, dot_U_n_r_s_r_s)
             hvp_forward_step4(t)
@@ -1255,16 +1272,23 @@ def hvp_passes(size, dtype):
     d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
-    parts9 = cp.empty((4 * H, I), dtype)
+    parts7 = cp.empty((4 * H, I), dtype)
     dot_V_n2 = cp.empty((2 * H, I), dtype)
     dot_W_d22 = cp.empty((2 * H, I), dtype)
     dot_U_n22 = cp.empty((2 * H, H), dtype)
-    parts62 = cp.empty((4 * H, H), dtype)
-    parts10 = cp.empty((4 * H, I), dtype)
+    parts8 = cp.empty((4 * H, H), dtype)
+    parts9 = cp.empty((4 * H, I), dtype)
     dot_W_n2 = cp.empty((2 * H, I), dtype)
     UW_n = cp.empty((H, H + I), dtype)
     UW_r = cp.empty((H, H + I), dtype)
     UW_z = cp.empty((H, H + I), dtype)
+    gamma_x2 = cp.empty((T, B, I), dtype)
+    dot_gamma_x2 = cp.empty((T, B, I), dtype)
+    gamma_h2 = cp.empty((T, B, H), dtype)
+    dot_gamma_h2 = cp.empty((T, B, H), dtype)
+    s = cp.empty((T, B, H), dtype)
+    dot_s = cp.empty((T, B, H), dtype)
+    r_s2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_parts = cp.empty((B, H + I), dtype)
@@ -1331,6 +1355,14 @@ def hvp_passes(size, dtype):
     d_W_n = cp.empty((H, I), dtype)
     d_U_n = cp.empty((H, H), dtype)
     d_V_n = cp.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * I, 1,
+        gamma_x_relu, dot_gamma_x_relu, gamma_x2, dot_gamma_x2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H, 1,
+        gamma_h_relu, dot_gamma_h_relu, h_rows, dot_h_rows, r, gamma_h2, dot_gamma_h2, s, dot_s, r_s2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s, dot_z_pre, dot_s, dot_n, d_dot_h,
@@ -1343,22 +1375,22 @@ def hvp_passes(size, dtype):
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
         d_dot_parts2, d_dot_parts3, d_dot_parts, r, d_dot_h, z, d_s_parts, d_r_s, dot_r, d_h_prev_rows,
-        dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+        dot_z, gamma_h2, dot_gamma_h2, d_dot_s, d_s, d_dot_h_prev_rows,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * I, 1,
-        d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m, gamma_x, dot_m,
-        dot_gamma_x, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
+        d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m, gamma_x2, dot_m,
+        dot_gamma_x2, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu, d_dot_gamma_h_pre2,
+        d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h2, gamma_h_relu, d_dot_gamma_h_pre2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
         d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m, dot_x_last_rows, dot_x_mean,
-        gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_m_parts2, d_m_parts, x, dot_x,
-        dot_gamma_x, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
+        gamma_x2, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_m_parts2, d_m_parts, x, dot_x,
+        dot_gamma_x2, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
         d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
     )
     hvp_backward_after_sum = kernel(
@@ -1394,24 +1426,24 @@ def hvp_passes(size, dtype):
         d_dot_x_last_prev_rows[T] = dstate["x_last"]
 
     def before():
-        parts9[:H] = V_r
-        parts9[H:2 * H] = dot_V_r
-        parts9[2 * H:3 * H] = V_z
-        parts9[3 * H:4 * H] = dot_V_z
+        parts7[:H] = V_r
+        parts7[H:2 * H] = dot_V_r
+        parts7[2 * H:3 * H] = V_z
+        parts7[3 * H:4 * H] = dot_V_z
         dot_V_n2[:H] = V_n
         dot_V_n2[H:2 * H] = dot_V_n
         dot_W_d22[:H] = W_d
         dot_W_d22[H:2 * H] = dot_W_d
         dot_U_n22[:H] = U_n
         dot_U_n22[H:2 * H] = dot_U_n
-        parts62[:H] = U_r
-        parts62[H:2 * H] = dot_U_r
-        parts62[2 * H:3 * H] = U_z
-        parts62[3 * H:4 * H] = dot_U_z
-        parts10[:H] = W_r
-        parts10[H:2 * H] = dot_W_r
-        parts10[2 * H:3 * H] = W_z
-        parts10[3 * H:4 * H] = dot_W_z
+        parts8[:H] = U_r
+        parts8[H:2 * H] = dot_U_r
+        parts8[2 * H:3 * H] = U_z
+        parts8[3 * H:4 * H] = dot_U_z
+        parts9[:H] = W_r
+        parts9[H:2 * H] = dot_W_r
+        parts9[2 * H:3 * H] = W_z
+        parts9[3 * H:4 * H] = dot_W_z
         dot_W_n2[:H] = W_n
         dot_W_n2[H:2 * H] = dot_W_n
         UW_n[..., :H] = U_n
@@ -1420,6 +1452,8 @@ def hvp_passes(size, dtype):
         UW_r[..., H:H + I] = W_r
         UW_z[..., :H] = U_z
         UW_z[..., H:H + I] = W_z
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -1433,14 +1467,14 @@ def hvp_passes(size, dtype):
             hvp_backward_step2(t)
             product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], UW_r, d_dot_parts2)
             # through s = gamma_h * h[t-1]
-            product(d_r_dot_r_z_dot_z_pre[t], parts62, d_s_parts)
+            product(d_r_dot_r_z_dot_z_pre[t], parts8, d_s_parts)
             # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-            product(d_r_dot_r_z_dot_z_pre[t], parts10, d_x_hat_parts)
+            product(d_r_dot_r_z_dot_z_pre[t], parts9, d_x_hat_parts)
             hvp_backward_step3(t)
             hvp_backward_step4(t)
 
     def after():
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts9, d_m_parts.reshape(-1, I))
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts7, d_m_parts.reshape(-1, I))
         product(d_dot_n_pre2.reshape(-1, 2 * H), dot_V_n2, d_m_parts2.reshape(-1, I))
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
@@ -1499,7 +1533,7 @@ def hvp_passes(size, dtype):
             d_W_n_dot_W_n_x_hat_x_hat,
         )
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s.reshape(-1, H), d_U_n_U_n_r_s)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s2.reshape(-1, H), d_U_n_U_n_r_s)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)

@@ -496,23 +496,23 @@ __device__ inline void hvp_forward_step_point(
     const compute_t U_n_h_part, const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev,
     const compute_t W_n_x, const compute_t b_n, const compute_t b_hn, const compute_t dot_W_n_x,
     const compute_t dot_b_n, const compute_t dot_b_hn, const compute_t h_prev, const compute_t dot_h_prev,
-    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& U_n_h, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    compute_t& dot_r_pre, compute_t& r, compute_t& dot_z_pre, compute_t& z, compute_t& U_n_h,
+    compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h,
+    compute_t& dot_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
     const compute_t r_pre = W_r_x + U_r_h + b_r;
     dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
     const compute_t z_pre = W_z_x + U_z_h + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_U_z_h;
     z = sigmoid(z_pre);
     const compute_t s1 = 1 - z;
-    dot_z = dot_z_pre * z * s1;
+    const compute_t dot_z = dot_z_pre * z * s1;
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
     U_n_h = U_n_h_part;
     dot_U_n_h = dot_U_n_h_U_n + dot_U_n_h_h_prev;
@@ -536,16 +536,16 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_hn_at, const storage_t* __restrict__ dot_W_n_x_at,
     const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ dot_b_hn_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
-    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ U_n_h_at, storage_t* __restrict__ dot_U_n_h_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ U_n_h_at,
+    storage_t* __restrict__ dot_U_n_h_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
@@ -572,13 +572,11 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         dot_U_n_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_n_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
@@ -586,6 +584,39 @@ extern "C" __global__ void hvp_forward_step(
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_z_pre, const compute_t z,
+    compute_t& dot_r, compute_t& dot_z)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    dot_z = dot_z_pre * z * (1 - z);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ dot_z2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r, dot_z;
+        hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            dot_r, dot_z);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -632,8 +663,8 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ r_at,
-    const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_r2_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ U_n_h_at,
     const storage_t* __restrict__ b_hn_at, const storage_t* __restrict__ dot_r_pre_at,
@@ -652,9 +683,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
@@ -692,7 +723,7 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
@@ -707,7 +738,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
@@ -743,7 +774,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ dot_r_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ dot_r2_at,
     storage_t* __restrict__ d_b_hn_dot_n_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -755,7 +786,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
-                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)

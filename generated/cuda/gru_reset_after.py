@@ -641,10 +641,8 @@ def hvp_passes(size, dtype):
     dot_U_rzn_h_h_prev = cp.empty((B, 3 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     U_n_h = cp.empty((T, B, H), dtype)
     dot_U_n_h = cp.empty((T, B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
@@ -657,8 +655,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, b_n, b_hn,
-        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h,
-        dot_U_n_h, dot_n_pre, n, dot_n,
+        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h,
+        dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -728,6 +726,8 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((6 * H, I), dtype)
     parts32 = cp.empty((6 * H, H), dtype)
+    dot_r2 = cp.empty((T, B, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_parts = cp.empty((T, B, 8 * H), dtype)
     d_h_prev_parts = cp.empty((B, H), dtype)
@@ -759,14 +759,18 @@ def hvp_passes(size, dtype):
     d_W_n = cp.empty((H, I), dtype)
     d_U_n = cp.empty((H, H), dtype)
     d_b_hn = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows, dot_z_pre, dot_n,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, r, dot_r2, h_rows, dot_z_pre, dot_n,
         dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_r_h_h_prev,
+        d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_h_prev_dot_U_r_h_h_prev,
         d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_dot_U_n_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -775,7 +779,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts, dot_r, d_b_hn_dot_n_pre,
+        d_parts, dot_r2, d_b_hn_dot_n_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -810,6 +814,7 @@ def hvp_passes(size, dtype):
         parts32[3 * H:4 * H] = dot_U_z
         parts32[4 * H:5 * H] = U_n
         parts32[5 * H:6 * H] = dot_U_n
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -1025,13 +1025,13 @@ __device__ inline void hvp_forward_before2_point(
     const compute_t dot_W_a_u_W_a, const compute_t dot_W_a_u_u, const compute_t dot_b_a, const compute_t r,
     const compute_t dot_W_i_u_W_i, const compute_t dot_W_i_u_u, const compute_t dot_b_i, const compute_t i,
     const compute_t dot_a_softplus, const compute_t c, const compute_t a_softplus, const compute_t a,
-    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i,
+    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_i_pre, compute_t& dot_i,
     compute_t& dot_a_pre, compute_t& dot_a, compute_t& dot_h_sqrt)
 {
     // r = sigmoid(W_a @ u + b_a)
     const compute_t dot_W_a_u = dot_W_a_u_W_a + dot_W_a_u_u;
     dot_r_pre = dot_b_a + dot_W_a_u;
-    dot_r = r * (1 - r) * dot_r_pre;
+    const compute_t dot_r = r * (1 - r) * dot_r_pre;
     // i = sigmoid(W_i @ u + b_i)
     const compute_t dot_W_i_u = dot_W_i_u_W_i + dot_W_i_u_u;
     dot_i_pre = dot_b_i + dot_W_i_u;
@@ -1050,17 +1050,16 @@ extern "C" __global__ void hvp_forward_before2(
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_a_softplus_at, const storage_t* __restrict__ a_softplus_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
-    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ dot_r_at,
-    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ dot_a_pre_at, storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ dot_h_sqrt_at)
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ dot_i_pre_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_a_pre_at,
+    storage_t* __restrict__ dot_a_at, storage_t* __restrict__ dot_h_sqrt_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
+        compute_t dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
             compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
@@ -1075,9 +1074,8 @@ extern "C" __global__ void hvp_forward_before2(
             compute_t(a_softplus_at[iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
-            dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt);
+            dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt);
         dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_r_pre);
-        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         dot_i_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_i_pre);
         dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
         dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_a_pre);
@@ -1134,9 +1132,15 @@ extern "C" __global__ void hvp_forward_sequence(
 }
 
 __device__ inline void hvp_backward_before_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_a_pre, const compute_t a,
     const compute_t dy, const compute_t h, const compute_t dot_h, const compute_t W_y_x,
-    const compute_t dot_W_y_x, compute_t& d_dot_W_y_x, compute_t& d_W_y_x)
+    const compute_t dot_W_y_x, compute_t& dot_r, compute_t& dot_a, compute_t& d_dot_W_y_x,
+    compute_t& d_W_y_x)
 {
+    // through r = sigmoid(W_a @ u + b_a)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through a = exp(-c * softplus(-Lambda) * r)
+    dot_a = dot_a_pre * a;
     // through y = h * gelu(W_y @ x)
     const compute_t d_dot_gelu_W_y_x = dy * h;
     const compute_t d_gelu_W_y_x = dy * dot_h;
@@ -1153,9 +1157,12 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_W_y_x_at,
-    const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ d_dot_W_y_x_at,
+    const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ dot_r2_at,
+    storage_t* __restrict__ dot_a2_at, storage_t* __restrict__ d_dot_W_y_x_at,
     storage_t* __restrict__ d_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1163,14 +1170,20 @@ extern "C" __global__ void hvp_backward_before(
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_dot_W_y_x, d_W_y_x;
+        compute_t dot_r, dot_a, d_dot_W_y_x, d_W_y_x;
         hvp_backward_before_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
-            d_dot_W_y_x, d_W_y_x);
+            dot_r, dot_a, d_dot_W_y_x, d_W_y_x);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_a2_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -1193,7 +1206,7 @@ extern "C" __global__ void hvp_backward_sequence(
     storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ gelu_W_y_x_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_gelu_W_y_x_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_a2_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1211,7 +1224,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_h_next,
                 compute_t(dot_gelu_W_y_x_at[(t * B + iB) * H + iH]),
                 compute_t(a_at[(t * B + iB) * H + iH]),
-                compute_t(dot_a_at[(t * B + iB) * H + iH]),
+                compute_t(dot_a2_at[(t * B + iB) * H + iH]),
                 d_dot_h, d_h, d_h_prev, d_dot_h_prev);
             d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
             d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -1266,7 +1279,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a2_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ h_rows_at,
@@ -1287,7 +1300,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_a_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a2_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
@@ -1362,7 +1375,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through a = exp(-c * softplus(-Lambda) * r)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ dot_r_at,
+    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ dot_r2_at,
     storage_t* __restrict__ d_a_softplus_dot_a_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1374,7 +1387,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)

@@ -689,7 +689,6 @@ def hvp_passes(size, dtype):
     dot_W_ai_u_u = cp.empty((T, B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    dot_r = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -713,7 +712,7 @@ def hvp_passes(size, dtype):
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
         parts2, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt, dot_r_pre,
-        dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
+        dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -775,6 +774,8 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     parts3 = cp.empty((4 * H, H), dtype)
     dot_W_u2 = cp.empty((2 * H, I), dtype)
+    dot_r2 = cp.empty((T, B, H), dtype)
+    dot_a2 = cp.empty((T, B, H), dtype)
     d_dot_W_y_x = cp.empty((T, B, H), dtype)
     d_W_y_x = cp.empty((T, B, H), dtype)
     d_x_W_y_x = cp.empty((T, B, I), dtype)
@@ -810,15 +811,16 @@ def hvp_passes(size, dtype):
     d_W_y = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+        dot_r_pre, r, dot_a_pre, a, dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x, dot_r2, dot_a2, d_dot_W_y_x,
+        d_W_y_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a, d_dot_h, d_h,
+        d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a2, d_dot_h, d_h,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, i, u_W_y_x, dot_a, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre, dot_h_rows, dot_i_pre,
+        d_dot_h, i, u_W_y_x, dot_a2, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre, dot_h_rows, dot_i_pre,
         dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre, d_r_dot_r_i_dot_i_pre,
     )
     hvp_backward_after_sum = kernel(
@@ -831,7 +833,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
+        d_dot_a_pre, dot_r2, d_a_softplus_dot_a_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,

@@ -395,8 +395,8 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_U_c_h_U_c, const compute_t dot_U_c_h_h_prev, const compute_t W_c_x,
     const compute_t U_c_h, const compute_t b_c, const compute_t dot_W_c_x, const compute_t dot_b_c,
     const compute_t beta, const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_s,
-    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& sigmoid_s, compute_t& dot_sigmoid_s,
-    compute_t& dot_h_pre, compute_t& h_sigmoid, compute_t& dot_h_sigmoid, compute_t& h, compute_t& dot_h)
+    compute_t& dot_g_pre, compute_t& g, compute_t& sigmoid_s, compute_t& dot_sigmoid_s,
+    compute_t& h_sigmoid, compute_t& dot_h_sigmoid, compute_t& h, compute_t& dot_h)
 {
     // s = W_f @ x + U_f @ h[t-1] + b_f
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
@@ -407,15 +407,14 @@ __device__ inline void hvp_forward_step_point(
     const compute_t g_pre = W_c_x + U_c_h + b_c;
     dot_g_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
     g = tanh(g_pre);
-    dot_g = dot_g_pre * (1 - square(g));
+    const compute_t dot_g = dot_g_pre * (1 - square(g));
     // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
     sigmoid_s = sigmoid(s);
     dot_sigmoid_s = dot_s * sigmoid_s * (1 - sigmoid_s);
     const compute_t h_pre = s - beta;
-    dot_h_pre = dot_s;
     h_sigmoid = sigmoid(h_pre);
     const compute_t s1 = 1 - h_sigmoid;
-    dot_h_sigmoid = dot_h_pre * h_sigmoid * s1;
+    dot_h_sigmoid = dot_s * h_sigmoid * s1;
     h = h_prev * sigmoid_s + g * s1;
     dot_h = h_prev * dot_sigmoid_s + dot_h_prev * sigmoid_s - g * dot_h_sigmoid + dot_g * s1;
 }
@@ -428,17 +427,15 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
     const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at,
     storage_t* __restrict__ sigmoid_s_at, storage_t* __restrict__ dot_sigmoid_s_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_sigmoid_at,
-    storage_t* __restrict__ dot_h_sigmoid_at)
+    storage_t* __restrict__ h_sigmoid_at, storage_t* __restrict__ dot_h_sigmoid_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
-            dot_h;
+        compute_t dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
@@ -457,15 +454,12 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(1),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
-            dot_h);
+            dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid, h, dot_h);
         dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
-        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(sigmoid_s);
         dot_sigmoid_s_at[(t * B + iB) * H + iH] = storage_t(dot_sigmoid_s);
-        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
         h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(h_sigmoid);
         dot_h_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dot_h_sigmoid);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -473,10 +467,36 @@ extern "C" __global__ void hvp_forward_step(
     }
 }
 
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_g_pre, const compute_t g, compute_t& dot_g)
+{
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_g = dot_g_pre * (1 - square(g));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ dot_g2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_g;
+        hvp_backward_before_point(
+            compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            dot_g);
+        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+    }
+}
+
 __device__ inline void hvp_backward_step_point(
-    const compute_t dy, const compute_t d_dot_h_next, const compute_t g, const compute_t dot_h_pre,
+    const compute_t dy, const compute_t d_dot_h_next, const compute_t g, const compute_t dot_s,
     const compute_t h_sigmoid, const compute_t d_h_next, const compute_t dot_g, const compute_t h_prev,
-    const compute_t dot_s, const compute_t sigmoid_s, const compute_t dot_h_prev, const compute_t dot_g_pre,
+    const compute_t sigmoid_s, const compute_t dot_h_prev, const compute_t dot_g_pre,
     const compute_t dot_h_sigmoid, compute_t& d_dot_h, compute_t& d_dot_g_pre, compute_t& d_g_pre,
     compute_t& d_dot_s, compute_t& d_s)
 {
@@ -484,14 +504,13 @@ __device__ inline void hvp_backward_step_point(
     d_dot_h = dy + d_dot_h_next;
     const compute_t d_dot_h_sigmoid = -g * d_dot_h;
     const compute_t s1 = 1 - h_sigmoid;
-    const compute_t d_h_sigmoid = (dot_h_pre * s1 - dot_h_pre * h_sigmoid) * d_dot_h_sigmoid - g * d_h_next - dot_g
-        * d_dot_h;
+    const compute_t d_h_sigmoid = (dot_s * s1 - dot_s * h_sigmoid) * d_dot_h_sigmoid - g * d_h_next - dot_g * d_dot_h;
     const compute_t s2 = h_sigmoid * s1;
     const compute_t d_dot_h_pre = d_dot_h_sigmoid * s2;
     const compute_t d_h_pre = d_h_sigmoid * s2;
     const compute_t d_dot_sigmoid_s = h_prev * d_dot_h;
     const compute_t s3 = 1 - sigmoid_s;
-    const compute_t d_sigmoid_s = d_h_next * h_prev + (dot_s * s3 - dot_s * sigmoid_s) * d_dot_sigmoid_s +
+    const compute_t d_sigmoid_s = (dot_s * s3 - dot_s * sigmoid_s) * d_dot_sigmoid_s + d_h_next * h_prev +
         dot_h_prev * d_dot_h;
     // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     const compute_t d_dot_g = d_dot_h * s1;
@@ -508,13 +527,12 @@ __device__ inline void hvp_backward_step_point(
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_s_at,
     const storage_t* __restrict__ h_sigmoid_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ sigmoid_s_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ dot_h_sigmoid_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ dot_g2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ sigmoid_s_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ dot_h_sigmoid_at,
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -525,12 +543,11 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),

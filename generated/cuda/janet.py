@@ -545,10 +545,8 @@ def hvp_passes(size, dtype):
     dot_s = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
-    dot_g = cp.empty((T, B, H), dtype)
     sigmoid_s = cp.empty((T, B, H), dtype)
     dot_sigmoid_s = cp.empty((T, B, H), dtype)
-    dot_h_pre = cp.empty((T, B, H), dtype)
     h_sigmoid = cp.empty((T, B, H), dtype)
     dot_h_sigmoid = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
@@ -558,8 +556,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c, h_rows,
-        dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid,
-        dot_h_sigmoid,
+        dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -615,6 +612,7 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((4 * H, I), dtype)
     parts32 = cp.empty((4 * H, H), dtype)
+    dot_g2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_parts = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_parts = cp.empty((B, H), dtype)
@@ -635,10 +633,14 @@ def hvp_passes(size, dtype):
     d_U_f = cp.empty((H, H), dtype)
     d_W_c = cp.empty((H, I), dtype)
     d_U_c = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_g_pre, g, dot_g2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, g, dot_h_pre, h_sigmoid, d_h_prev_rows, dot_g, h_rows, dot_s, sigmoid_s,
-        dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
+        dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g2, h_rows, sigmoid_s, dot_h_rows,
+        dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -668,6 +670,7 @@ def hvp_passes(size, dtype):
         parts32[H:2 * H] = dot_U_f
         parts32[2 * H:3 * H] = U_c
         parts32[3 * H:4 * H] = dot_U_c
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -431,7 +431,7 @@ extern "C" __global__ void hvp_forward_step(
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
         h_at[(t * B + iB) * H + iH] = storage_t(h);
-        dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_at[iB * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -469,6 +469,32 @@ extern "C" __global__ void hvp_forward_step2(
         dot_y_pre_at[(t * B + iB) * O + iO] = storage_t(dot_y_pre);
         y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_h_pre, const compute_t h, compute_t& dot_h)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ dot_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_h;
+        hvp_backward_before_point(
+            compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(h_at[(iT * B + iB) * H + iH]),
+            dot_h);
+        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 

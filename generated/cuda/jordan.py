@@ -561,7 +561,7 @@ def hvp_passes(size, dtype):
     dot_W_y_y_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-    dot_h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((B, H), dtype)
     V_h_dot_V_h_V = cp.empty((B, 2 * O), dtype)
     dot_V_h_h = cp.empty((B, O), dtype)
     dot_y_pre = cp.empty((T, B, O), dtype)
@@ -616,7 +616,7 @@ def hvp_passes(size, dtype):
             hvp_forward_step(t)
             product(h[t], dot_V2, V_h_dot_V_h_V)
             # y = sigmoid(V @ h + c)
-            product(dot_h[t], V_T2, dot_V_h_h)
+            product(dot_h, V_T2, dot_V_h_h)
             hvp_forward_step2(t)
 
     def after():
@@ -632,6 +632,7 @@ def hvp_passes(size, dtype):
     dot_U22 = cp.empty((2 * H, I), dtype)
     dot_V22 = cp.empty((2 * O, H), dtype)
     dot_W22 = cp.empty((2 * H, O), dtype)
+    dot_h2 = cp.empty((T, B, H), dtype)
     d_dot_y_pre2 = cp.empty((T, B, 2 * O), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_h_V_h_dot_V_h_V = cp.empty((B, H), dtype)
@@ -648,6 +649,10 @@ def hvp_passes(size, dtype):
     d_U = cp.empty((H, I), dtype)
     d_W = cp.empty((H, O), dtype)
     d_V = cp.empty((O, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_h_pre, h, dot_h2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * O, 1,
         dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
@@ -681,6 +686,7 @@ def hvp_passes(size, dtype):
         dot_V22[O:2 * O] = dot_V
         dot_W22[:H] = W
         dot_W22[H:2 * H] = dot_W
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -713,7 +719,7 @@ def hvp_passes(size, dtype):
         # through y = sigmoid(V @ h + c)
         product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
         # through y = sigmoid(V @ h + c)
-        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h.reshape(-1, H), d_V_dot_V_h_h)
+        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h2.reshape(-1, H), d_V_dot_V_h_h)
         # through y = sigmoid(V @ h + c)
         cp.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
         hvp_backward_finish()

@@ -51,12 +51,12 @@ __device__ inline void forward_step_point(
     const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
     const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
     const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_1_sigmoid,
-    compute_t& dt_1, compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& z_tanh, compute_t& z)
+    compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& z_tanh, compute_t& z)
 {
     // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
     dt_1_sigmoid = sigmoid(dt_1_pre);
-    dt_1 = dt * dt_1_sigmoid;
+    const compute_t dt_1 = dt * dt_1_sigmoid;
     // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
     dt_2_sigmoid = sigmoid(dt_2_pre);
@@ -72,15 +72,14 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ W_12z_y_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
     const storage_t* __restrict__ b_z_at, storage_t* __restrict__ z_rows_at,
-    storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ dt_1_at,
-    storage_t* __restrict__ dt_2_sigmoid_at, storage_t* __restrict__ dt_2_at,
-    storage_t* __restrict__ z_tanh_at)
+    storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ dt_2_sigmoid_at,
+    storage_t* __restrict__ dt_2_at, storage_t* __restrict__ z_tanh_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z;
+        compute_t dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh, z;
         forward_step_point(
             compute_t(W_12z_y_at[iB * (3 * H) + iH]),
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
@@ -93,11 +92,10 @@ extern "C" __global__ void forward_step(
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
-            dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z);
+            dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh, z);
         dt_1_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_1_at[(t * B + iB) * H + iH] = storage_t(dt_1);
         dt_2_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_2_at[(t * B + iB) * H + iH] = storage_t(dt_2);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
         z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
         z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
     }
@@ -128,11 +126,42 @@ extern "C" __global__ void forward_step2(
             compute_t(W_y_z_at[iB * H + iH]),
             compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             y_tanh, y);
         y_tanh_at[(t * B + iB) * H + iH] = storage_t(y_tanh);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t dt, const compute_t dt_1_sigmoid, const compute_t dt_2_sigmoid, compute_t& dt_1,
+    compute_t& dt_2)
+{
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dt_1 = dt * dt_1_sigmoid;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dt_2 = dt * dt_2_sigmoid;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dt_1_sigmoid_at, const storage_t* __restrict__ dt_2_sigmoid_at,
+    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_22_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dt_1, dt_2;
+        backward_before_point(
+            compute_t(1),
+            compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
+            dt_1, dt_2);
+        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
     }
 }
 
@@ -154,7 +183,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dt_2_at, const storage_t* __restrict__ y_tanh_at,
+    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ y_tanh_at,
     const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid_at,
     storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
@@ -166,7 +195,7 @@ extern "C" __global__ void backward_step(
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -197,7 +226,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
-    const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ z_tanh_at,
+    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ z_tanh_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid_at,
     storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
@@ -209,7 +238,7 @@ extern "C" __global__ void backward_step2(
         backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(dt_12_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -230,7 +259,7 @@ __device__ inline void backward_step3_point(
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_y_prev_W_12z_y_at, const storage_t* __restrict__ d_y_at,
-    const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ d_y_prev_rows_at)
+    const storage_t* __restrict__ dt_22_at, storage_t* __restrict__ d_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -240,7 +269,7 @@ extern "C" __global__ void backward_step3(
         backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -656,9 +685,9 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_b_2, const compute_t dot_W_z_y_W_z, const compute_t dot_W_z_y_y_prev,
     const compute_t W_z_y, const compute_t V_z_x, const compute_t b_z, const compute_t dot_V_z_x,
     const compute_t dot_b_z, const compute_t z_prev, const compute_t dot_z_prev, compute_t& dot_dt_1_pre,
-    compute_t& dt_1_sigmoid, compute_t& dt_1, compute_t& dot_dt_1, compute_t& dot_dt_2_pre,
-    compute_t& dt_2_sigmoid, compute_t& dt_2, compute_t& dot_dt_2, compute_t& dot_z_pre, compute_t& z_tanh,
-    compute_t& dot_z_tanh, compute_t& z, compute_t& dot_z)
+    compute_t& dt_1_sigmoid, compute_t& dot_dt_1, compute_t& dot_dt_2_pre, compute_t& dt_2_sigmoid,
+    compute_t& dt_2, compute_t& dot_dt_2, compute_t& dot_z_pre, compute_t& z_tanh, compute_t& z,
+    compute_t& dot_z)
 {
     // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     const compute_t dot_W_1_y = dot_W_1_y_W_1 + dot_W_1_y_y_prev;
@@ -666,7 +695,7 @@ __device__ inline void hvp_forward_step_point(
     dot_dt_1_pre = dot_V_1_x + dot_b_1 + dot_W_1_y;
     dt_1_sigmoid = sigmoid(dt_1_pre);
     const compute_t dot_dt_1_sigmoid = dot_dt_1_pre * dt_1_sigmoid * (1 - dt_1_sigmoid);
-    dt_1 = dt * dt_1_sigmoid;
+    const compute_t dt_1 = dt * dt_1_sigmoid;
     dot_dt_1 = dt * dot_dt_1_sigmoid;
     // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     const compute_t dot_W_2_y = dot_W_2_y_W_2 + dot_W_2_y_y_prev;
@@ -681,7 +710,7 @@ __device__ inline void hvp_forward_step_point(
     const compute_t z_pre = W_z_y + V_z_x + b_z;
     dot_z_pre = dot_V_z_x + dot_b_z + dot_W_z_y;
     z_tanh = tanh(z_pre);
-    dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    const compute_t dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
     const compute_t s1 = 1 - dt_1;
     z = z_prev * s1 + dt_1 * z_tanh;
     dot_z = (z_tanh - z_prev) * dot_dt_1 + dot_z_prev * s1 + dt_1 * dot_z_tanh;
@@ -697,18 +726,17 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ dot_V_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     storage_t* __restrict__ z_rows_at, storage_t* __restrict__ dot_z_rows_at,
     storage_t* __restrict__ dot_dt_1_pre_at, storage_t* __restrict__ dt_1_sigmoid_at,
-    storage_t* __restrict__ dt_1_at, storage_t* __restrict__ dot_dt_1_at,
-    storage_t* __restrict__ dot_dt_2_pre_at, storage_t* __restrict__ dt_2_sigmoid_at,
-    storage_t* __restrict__ dt_2_at, storage_t* __restrict__ dot_dt_2_at,
-    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_tanh_at,
-    storage_t* __restrict__ dot_z_tanh_at)
+    storage_t* __restrict__ dot_dt_1_at, storage_t* __restrict__ dot_dt_2_pre_at,
+    storage_t* __restrict__ dt_2_sigmoid_at, storage_t* __restrict__ dt_2_at,
+    storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_z_pre_at,
+    storage_t* __restrict__ z_tanh_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
-            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z;
+        compute_t dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
+            z_tanh, z, dot_z;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
@@ -734,19 +762,17 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
-            dot_z_pre, z_tanh, dot_z_tanh, z, dot_z);
+            dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
+            z_tanh, z, dot_z);
         dot_dt_1_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1_pre);
         dt_1_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_1_at[(t * B + iB) * H + iH] = storage_t(dt_1);
         dot_dt_1_at[(t * B + iB) * H + iH] = storage_t(dot_dt_1);
         dot_dt_2_pre_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2_pre);
         dt_2_sigmoid_at[(t * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_2_at[(t * B + iB) * H + iH] = storage_t(dt_2);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
         dot_dt_2_at[(t * B + iB) * H + iH] = storage_t(dot_dt_2);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_tanh_at[(t * B + iB) * H + iH] = storage_t(z_tanh);
-        dot_z_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_z_tanh);
         z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
         dot_z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_z);
     }
@@ -756,14 +782,14 @@ __device__ inline void hvp_forward_step2_point(
     const compute_t dot_W_y_z_W_y, const compute_t dot_W_y_z_z, const compute_t W_y_z,
     const compute_t V_y_x, const compute_t b_y, const compute_t dot_V_y_x, const compute_t dot_b_y,
     const compute_t dt_2, const compute_t y_prev, const compute_t dot_dt_2, const compute_t dot_y_prev,
-    compute_t& dot_y_pre, compute_t& y_tanh, compute_t& dot_y_tanh, compute_t& y, compute_t& dot_y)
+    compute_t& dot_y_pre, compute_t& y_tanh, compute_t& y, compute_t& dot_y)
 {
     // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
     const compute_t dot_W_y_z = dot_W_y_z_W_y + dot_W_y_z_z;
     const compute_t y_pre = W_y_z + V_y_x + b_y;
     dot_y_pre = dot_V_y_x + dot_b_y + dot_W_y_z;
     y_tanh = tanh(y_pre);
-    dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+    const compute_t dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
     const compute_t s1 = 1 - dt_2;
     y = dt_2 * y_tanh + y_prev * s1;
     dot_y = dt_2 * dot_y_tanh + (y_tanh - y_prev) * dot_dt_2 + dot_y_prev * s1;
@@ -776,14 +802,13 @@ extern "C" __global__ void hvp_forward_step2(
     const storage_t* __restrict__ dot_V_y_x_at, const storage_t* __restrict__ dot_b_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_y_rows_at,
-    storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_tanh_at,
-    storage_t* __restrict__ dot_y_tanh_at)
+    storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_tanh_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_y_pre, y_tanh, dot_y_tanh, y, dot_y;
+        compute_t dot_y_pre, y_tanh, y, dot_y;
         hvp_forward_step2_point(
             compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
@@ -792,16 +817,60 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            dot_y_pre, y_tanh, dot_y_tanh, y, dot_y);
+            dot_y_pre, y_tanh, y, dot_y);
         dot_y_pre_at[(t * B + iB) * H + iH] = storage_t(dot_y_pre);
         y_tanh_at[(t * B + iB) * H + iH] = storage_t(y_tanh);
-        dot_y_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_y_tanh);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dt, const compute_t dt_1_sigmoid, const compute_t dt_2_sigmoid,
+    const compute_t dot_z_pre, const compute_t z_tanh, const compute_t dot_y_pre, const compute_t y_tanh,
+    compute_t& dt_1, compute_t& dt_2, compute_t& dot_z_tanh, compute_t& dot_y_tanh)
+{
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    dt_1 = dt * dt_1_sigmoid;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    dt_2 = dt * dt_2_sigmoid;
+    // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    dot_z_tanh = dot_z_pre * (1 - square(z_tanh));
+    // through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    dot_y_tanh = dot_y_pre * (1 - square(y_tanh));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dt_1_sigmoid_at, const storage_t* __restrict__ dt_2_sigmoid_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_tanh_at,
+    const storage_t* __restrict__ dot_y_pre_at, const storage_t* __restrict__ y_tanh_at,
+    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_22_at,
+    storage_t* __restrict__ dot_z_tanh2_at, storage_t* __restrict__ dot_y_tanh2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dt_1, dt_2, dot_z_tanh, dot_y_tanh;
+        hvp_backward_before_point(
+            compute_t(1),
+            compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(y_tanh_at[(iT * B + iB) * H + iH]),
+            dt_1, dt_2, dot_z_tanh, dot_y_tanh);
+        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dot_z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
+        dot_y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
     }
 }
 
@@ -835,10 +904,10 @@ __device__ inline void hvp_backward_step_point(
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
-    const storage_t* __restrict__ dt_2_at, const storage_t* __restrict__ dot_y_pre_at,
+    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ dot_y_pre_at,
     const storage_t* __restrict__ y_tanh_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, const storage_t* __restrict__ y_rows_at,
-    const storage_t* __restrict__ dot_y_rows_at, const storage_t* __restrict__ dot_y_tanh_at,
+    const storage_t* __restrict__ dot_y_rows_at, const storage_t* __restrict__ dot_y_tanh2_at,
     const storage_t* __restrict__ dot_dt_2_pre_at, const storage_t* __restrict__ dt_2_sigmoid_at,
     storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_dot_y_pre2_at,
     storage_t* __restrict__ d_parts_pre_at)
@@ -851,14 +920,14 @@ extern "C" __global__ void hvp_backward_step(
         hvp_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_pre_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_y_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_tanh2_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_2_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
@@ -908,10 +977,10 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at,
     const storage_t* __restrict__ d_z_parts_at, storage_t* __restrict__ d_z_prev_rows_at,
-    const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_tanh_at, const storage_t* __restrict__ dot_dt_1_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_z_rows_at,
-    const storage_t* __restrict__ dot_z_tanh_at, const storage_t* __restrict__ dot_dt_1_pre_at,
+    const storage_t* __restrict__ dot_z_tanh2_at, const storage_t* __restrict__ dot_dt_1_pre_at,
     const storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -924,13 +993,13 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
             compute_t(d_z_parts_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(dt_12_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_tanh_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_tanh2_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
@@ -959,7 +1028,7 @@ __device__ inline void hvp_backward_step3_point(
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_y_prev_parts_at, storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dt_2_at, const storage_t* __restrict__ d_dot_y_at,
+    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ d_dot_y_at,
     const storage_t* __restrict__ dot_dt_2_at,
     const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at,
     const storage_t* __restrict__ d_dot_y_prev_dot_W_2_y_y_prev_at,
@@ -974,7 +1043,7 @@ extern "C" __global__ void hvp_backward_step3(
         hvp_backward_step3_point(
             compute_t(d_y_prev_parts_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),

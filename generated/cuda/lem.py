@@ -237,15 +237,14 @@ def train_passes(size, dtype):
     V_12zy_x = cp.empty((T, B, 4 * H), dtype)
     W_12z_y = cp.empty((B, 3 * H), dtype)
     dt_1_sigmoid = cp.empty((T, B, H), dtype)
-    dt_1 = cp.empty((T, B, H), dtype)
     dt_2_sigmoid = cp.empty((T, B, H), dtype)
-    dt_2 = cp.empty((T, B, H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
     W_y_z = cp.empty((B, H), dtype)
     y_tanh = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh,
+        W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_2_sigmoid, dt_2, z_tanh,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
@@ -301,6 +300,8 @@ def train_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, H), dtype)
     V_12zy2 = cp.empty((4 * H, I), dtype)
     W_12z2 = cp.empty((3 * H, H), dtype)
+    dt_12 = cp.empty((T, B, H), dtype)
+    dt_22 = cp.empty((T, B, H), dtype)
     d_y = cp.empty((B, H), dtype)
     d_dt_1_dt_2_z_y_pre = cp.empty((T, B, 4 * H), dtype)
     d_z_W_y_z = cp.empty((B, H), dtype)
@@ -310,17 +311,21 @@ def train_passes(size, dtype):
     d_V_12zy = cp.empty((4 * H, I), dtype)
     d_b_12zy = cp.empty((4 * H,), dtype)
     d_W_y = cp.empty((H, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        dt_1_sigmoid, dt_2_sigmoid, dt_12, dt_22,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
+        dy, d_y_prev_rows, dt_22, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
+        d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
-        d_y_prev_W_12z_y, d_y, dt_2, d_y_prev_rows,
+        d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -344,6 +349,7 @@ def train_passes(size, dtype):
         W_12z2[:H] = W_1
         W_12z2[H:2 * H] = W_2
         W_12z2[2 * H:3 * H] = W_z
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -753,20 +759,17 @@ def hvp_passes(size, dtype):
     dot_W_12z_y_y_prev = cp.empty((B, 3 * H), dtype)
     dot_dt_1_pre = cp.empty((T, B, H), dtype)
     dt_1_sigmoid = cp.empty((T, B, H), dtype)
-    dt_1 = cp.empty((T, B, H), dtype)
     dot_dt_1 = cp.empty((T, B, H), dtype)
     dot_dt_2_pre = cp.empty((T, B, H), dtype)
     dt_2_sigmoid = cp.empty((T, B, H), dtype)
-    dt_2 = cp.empty((T, B, H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
     dot_dt_2 = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
-    dot_z_tanh = cp.empty((T, B, H), dtype)
     parts5 = cp.empty((B, 2 * H), dtype)
     dot_W_y_z_z = cp.empty((B, H), dtype)
     dot_y_pre = cp.empty((T, B, H), dtype)
     y_tanh = cp.empty((T, B, H), dtype)
-    dot_y_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
@@ -774,13 +777,13 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x, dot_b_2, b_z,
-        dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre,
-        dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
+        dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre,
+        dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
         parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2, dot_y_rows, dot_y_pre,
-        y_tanh, dot_y_tanh,
+        y_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -870,6 +873,10 @@ def hvp_passes(size, dtype):
     dot_V_y2 = cp.empty((2 * H, I), dtype)
     dot_W_y22 = cp.empty((2 * H, H), dtype)
     parts32 = cp.empty((6 * H, H), dtype)
+    dt_12 = cp.empty((T, B, H), dtype)
+    dt_22 = cp.empty((T, B, H), dtype)
+    dot_z_tanh2 = cp.empty((T, B, H), dtype)
+    dot_y_tanh2 = cp.empty((T, B, H), dtype)
     d_dot_y = cp.empty((B, H), dtype)
     d_dot_y_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_z_dot_W_y_z_z = cp.empty((B, H), dtype)
@@ -910,19 +917,24 @@ def hvp_passes(size, dtype):
     d_V_z = cp.empty((H, I), dtype)
     d_W_y = cp.empty((H, H), dtype)
     d_V_y = cp.empty((H, I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_12, dt_22, dot_z_tanh2,
+        dot_y_tanh2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, dt_2, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2, y_rows, dot_y_rows,
-        dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
+        dy, d_dot_y_prev_rows, dt_22, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2, y_rows, dot_y_rows,
+        dot_y_tanh2, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_1, dot_z_pre, z_tanh, dot_dt_1,
-        z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_parts_pre,
+        d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_12, dot_z_pre, z_tanh,
+        dot_dt_1, z_rows, dot_z_rows, dot_z_tanh2, dot_dt_1_pre, dt_1_sigmoid, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_y_prev_parts, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2, d_dot_y_prev_dot_W_1_y_y_prev,
+        d_y_prev_parts, d_y_prev_rows, dt_22, d_dot_y, dot_dt_2, d_dot_y_prev_dot_W_1_y_y_prev,
         d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after = kernel(
@@ -964,6 +976,7 @@ def hvp_passes(size, dtype):
         parts32[3 * H:4 * H] = dot_W_2
         parts32[4 * H:5 * H] = W_z
         parts32[5 * H:6 * H] = dot_W_z
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -103,42 +103,18 @@ extern "C" __global__ void forward_before(
     }
 }
 
-__device__ inline void forward_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        forward_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -149,8 +125,9 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             forward_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -303,18 +280,24 @@ extern "C" __global__ void backward_before_sum(
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t elu_W_q_x, const compute_t elu_W_k_x, const compute_t d_q_S_q, const compute_t d_z_q,
+    const compute_t z, compute_t& q, compute_t& k_, compute_t& d_W_q_x)
 {
     // through q = elu(W_q @ x) + 1
+    const compute_t s1 = elu_W_q_x + 1;
+    q = s1;
+    // through k = elu(W_k @ x) + 1
+    k_ = elu_W_k_x + 1;
+    // through q = elu(W_q @ x) + 1
     const compute_t d_q = d_q_S_q + d_z_q * z;
-    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
+    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, s1) * d_q;
 }
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ elu_W_q_x_at, const storage_t* __restrict__ elu_W_k_x_at,
     const storage_t* __restrict__ d_q_S_q_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ elu_W_q_x_at,
+    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at,
     storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -322,13 +305,16 @@ extern "C" __global__ void backward_before(
         const int64 iT = n / K / B;
         const int64 iB = n / K % B;
         const int64 iK = n % K;
-        compute_t d_W_q_x;
+        compute_t q, k_, d_W_q_x;
         backward_before_point(
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
-            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
-            d_W_q_x);
+            q, k_, d_W_q_x);
+        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
 }
@@ -344,7 +330,7 @@ __device__ inline void backward_sequence_point(
 extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_z_at)
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -356,7 +342,7 @@ extern "C" __global__ void backward_sequence(
             backward_sequence_point(
                 d_z_next,
                 compute_t(d_z_q_at[t * B + iB]),
-                compute_t(q_at[(t * B + iB) * K + iK]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
                 d_z, d_z_prev);
             d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
             d_z_next = d_z_prev;
@@ -376,7 +362,7 @@ __device__ inline void backward_sequence2_point(
 extern "C" __global__ void backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_q_at,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_at)
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -389,7 +375,7 @@ extern "C" __global__ void backward_sequence2(
             backward_sequence2_point(
                 d_S_next,
                 compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-                compute_t(q_at[(t * B + iB) * K + iK]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
                 d_S, d_S_prev);
             d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
             d_S_next = d_S_prev;
@@ -401,7 +387,7 @@ extern "C" __global__ void backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k2_at,
     storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -412,7 +398,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
             const int64 iK = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
+                * compute_t(k2_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
@@ -528,43 +514,18 @@ extern "C" __global__ void infer_before(
     }
 }
 
-__device__ inline void infer_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        infer_before2_point(
-            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -575,8 +536,9 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             infer_sequence_point(
+                compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -713,42 +675,18 @@ extern "C" __global__ void step_before(
     }
 }
 
-__device__ inline void step_before2_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        step_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t S_prev, const compute_t v_k, compute_t& S)
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
     S = S_prev + v_k;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -759,8 +697,9 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             S_prev = S;
@@ -938,52 +877,22 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
-    compute_t& v_k, compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_elu_W_k_x,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_elu_W_k_x + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -995,10 +904,12 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
+                compute_t(parts2_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_prev,
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1237,52 +1148,22 @@ extern "C" __global__ void hvp_forward_before2(
     }
 }
 
-__device__ inline void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // S = S[t-1] + outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_k, const compute_t dot_S_prev, const compute_t dot_v_k,
-    compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     S = S_prev + v_k;
     dot_S = dot_S_prev + dot_v_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1294,10 +1175,12 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             hvp_forward_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 S_prev,
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_prev,
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
@@ -1550,27 +1433,34 @@ extern "C" __global__ void hvp_backward_before_sum3(
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_q_dot_S_q_q, const compute_t d_dot_z_q, const compute_t z,
-    const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S, const compute_t d_z_q, const compute_t dot_z,
-    const compute_t dot_W_q_x, const compute_t elu_W_q_x, compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
+    const compute_t elu_W_q_x, const compute_t elu_W_k_x, const compute_t d_dot_q_dot_S_q_q,
+    const compute_t d_dot_z_q, const compute_t z, const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S,
+    const compute_t d_z_q, const compute_t dot_z, const compute_t dot_W_q_x, compute_t& q, compute_t& k_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
+    // through q = elu(W_q @ x) + 1
+    const compute_t s1 = elu_W_q_x + 1;
+    q = s1;
+    // through k = elu(W_k @ x) + 1
+    k_ = elu_W_k_x + 1;
     // through q = elu(W_q @ x) + 1
     const compute_t d_dot_q = d_dot_q_dot_S_q_q + d_dot_z_q * z;
     const compute_t d_q = d_dot_z_q * dot_z + z * d_z_q + d_q_S_q + d_q_dot_S_q_S;
-    const compute_t s1 = compute_t((elu_W_q_x) > (0));
-    const compute_t d_elu_W_q_x = dot_W_q_x * d_dot_q * choose(s1, 0, 1) + d_q;
-    const compute_t s2 = choose(s1, 1, elu_W_q_x + 1);
-    d_dot_W_q_x = d_dot_q * s2;
-    d_W_q_x = d_elu_W_q_x * s2;
+    const compute_t s2 = compute_t((elu_W_q_x) > (0));
+    const compute_t d_elu_W_q_x = dot_W_q_x * d_dot_q * choose(s2, 0, 1) + d_q;
+    const compute_t s3 = choose(s2, 1, s1);
+    d_dot_W_q_x = d_dot_q * s3;
+    d_W_q_x = d_elu_W_q_x * s3;
 }
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ elu_W_q_x_at, const storage_t* __restrict__ elu_W_k_x_at,
     const storage_t* __restrict__ d_dot_q_dot_S_q_q_at, const storage_t* __restrict__ d_dot_z_q_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ d_q_S_q_at,
     const storage_t* __restrict__ d_q_dot_S_q_S_at, const storage_t* __restrict__ d_z_q_at,
     const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_W_q_x_at,
-    const storage_t* __restrict__ elu_W_q_x_at, storage_t* __restrict__ d_dot_W_q_x_at,
+    storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ d_dot_W_q_x_at,
     storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1578,8 +1468,10 @@ extern "C" __global__ void hvp_backward_before(
         const int64 iT = n / K / B;
         const int64 iB = n / K % B;
         const int64 iK = n % K;
-        compute_t d_dot_W_q_x, d_W_q_x;
+        compute_t q, k_, d_dot_W_q_x, d_W_q_x;
         hvp_backward_before_point(
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -1588,8 +1480,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
-            d_dot_W_q_x, d_W_q_x);
+            q, k_, d_dot_W_q_x, d_W_q_x);
+        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -1610,7 +1503,7 @@ __device__ inline void hvp_backward_sequence_point(
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_q_at,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_prev_rows_at,
     const storage_t* __restrict__ d_z_q_at, const storage_t* __restrict__ dot_q_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
 {
@@ -1625,7 +1518,7 @@ extern "C" __global__ void hvp_backward_sequence(
             hvp_backward_sequence_point(
                 d_dot_z_next,
                 compute_t(d_dot_z_q_at[t * B + iB]),
-                compute_t(q_at[(t * B + iB) * K + iK]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
                 d_z_next,
                 compute_t(d_z_q_at[t * B + iB]),
                 compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -1655,7 +1548,7 @@ __device__ inline void hvp_backward_sequence2_point(
 extern "C" __global__ void hvp_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_q_at,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_prev_rows_at,
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_prev_rows_at,
     const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ dot_q_at,
     storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
 {
@@ -1671,7 +1564,7 @@ extern "C" __global__ void hvp_backward_sequence2(
             hvp_backward_sequence2_point(
                 d_dot_S_next,
                 compute_t(d_dot_S_q_at[(t * B + iB) * H + iH]),
-                compute_t(q_at[(t * B + iB) * K + iK]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
                 d_S_next,
                 compute_t(d_S_q_at[(t * B + iB) * H + iH]),
                 compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -1793,7 +1686,7 @@ extern "C" __global__ void hvp_backward_after(
 
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k2_at,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
     storage_t* __restrict__ d_v_dot_v_k_at)
@@ -1807,7 +1700,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         compute_t d_v_dot_v_k_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
             const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + outer(v, k)

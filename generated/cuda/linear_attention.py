@@ -204,7 +204,6 @@ def train_passes(size, dtype):
     elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -212,13 +211,9 @@ def train_passes(size, dtype):
         "forward_before", "each", T * B * K, 1,
         W_qk_x, elu_W_q_x, q, elu_W_k_x, k,
     )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        v, k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * K, 1,
@@ -252,7 +247,6 @@ def train_passes(size, dtype):
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         forward_before()
-        forward_before2()
 
     def loop():
         forward_sequence()
@@ -274,6 +268,8 @@ def train_passes(size, dtype):
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
     W_kv = cp.empty((K + H, I), dtype)
+    q2 = cp.empty((T, B, K), dtype)
+    k2 = cp.empty((T, B, K), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
     d_q_S_q = cp.empty((T, B, K), dtype)
@@ -297,19 +293,19 @@ def train_passes(size, dtype):
     )
     backward_before = kernel(
         "backward_before", "each", T * B * K, 1,
-        d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
+        elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q2, k2, d_W_q_x,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * K, 1,
-        d_z_prev_rows, d_z_q, q, d_z,
+        d_z_prev_rows, d_z_q, q2, d_z,
     )
     backward_sequence2 = kernel(
         "backward_sequence2", "each", B * H * K, 1,
-        d_S_prev_rows, d_S_q, q, d_S,
+        d_S_prev_rows, d_S_q, q2, d_S,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * H, K,
-        d_S, k, d_W_k_x_v,
+        d_S, k2, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
@@ -381,7 +377,6 @@ def infer_passes(size, dtype):
     W_q_x_W_k_x_v = cp.empty((T, B, 2 * K + H), dtype)
     q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -389,13 +384,9 @@ def infer_passes(size, dtype):
         "infer_before", "each", T * B * K, 1,
         W_q_x_W_k_x_v, q, k,
     )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * H * K, 1,
-        W_q_x_W_k_x_v, k, v_k,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        W_q_x_W_k_x_v, k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * K, 1,
@@ -428,7 +419,6 @@ def infer_passes(size, dtype):
         W_qkv[..., 2 * K:2 * K + H] = W_v.T
         product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
         infer_before()
-        infer_before2()
 
     def loop():
         infer_sequence()
@@ -464,7 +454,6 @@ def step_passes(size, dtype):
     W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -472,13 +461,9 @@ def step_passes(size, dtype):
         "step_before", "each", T * B * K, 1,
         W_q_x, W_k_x, q, k,
     )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * K, 1,
-        S_rows, v_k,
+        v, k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * K, 1,
@@ -513,7 +498,6 @@ def step_passes(size, dtype):
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         step_before()
-        step_before2()
 
     def loop():
         step_sequence()
@@ -559,8 +543,6 @@ def jvp_passes(size, dtype):
     dot_elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     dot_S_q_S = cp.empty((T, B, H), dtype)
     dot_S_q_q = cp.empty((T, B, H), dtype)
@@ -576,13 +558,9 @@ def jvp_passes(size, dtype):
         "jvp_before2", "each", T * B * H, 1,
         parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * H * K, 1,
-        parts2, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        S_rows, v_k, dot_S_rows, dot_v_k,
+        parts2, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * K, 1,
@@ -629,7 +607,6 @@ def jvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before2()
-        jvp_before3()
 
     def loop():
         jvp_sequence()
@@ -679,8 +656,6 @@ def hvp_passes(size, dtype):
     dot_k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     dot_S_q_S = cp.empty((T, B, H), dtype)
     dot_S_q_q = cp.empty((T, B, H), dtype)
@@ -695,13 +670,9 @@ def hvp_passes(size, dtype):
         "hvp_forward_before2", "each", T * B * H, 1,
         parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B * H * K, 1,
-        v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
-        S_rows, v_k, dot_S_rows, dot_v_k,
+        v, k, dot_v, dot_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * K, 1,
@@ -749,7 +720,6 @@ def hvp_passes(size, dtype):
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         hvp_forward_before()
         hvp_forward_before2()
-        hvp_forward_before3()
 
     def loop():
         hvp_forward_sequence()
@@ -770,6 +740,8 @@ def hvp_passes(size, dtype):
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, K), dtype)
     parts3 = cp.empty((2 * K + 2 * H, I), dtype)
+    q2 = cp.empty((T, B, K), dtype)
+    k2 = cp.empty((T, B, K), dtype)
     d_dot_z_q = cp.empty((T, B), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_dot_S_q = cp.empty((T, B, H), dtype)
@@ -820,16 +792,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * K, 1,
-        d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q, dot_z_rows, dot_W_q_x,
-        elu_W_q_x, d_dot_W_q_x, d_W_q_x,
+        elu_W_q_x, elu_W_k_x, d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
+        dot_z_rows, dot_W_q_x, q2, k2, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * K, 1,
-        d_dot_z_prev_rows, d_dot_z_q, q, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
+        d_dot_z_prev_rows, d_dot_z_q, q2, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", "each", B * H * K, 1,
-        d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
+        d_dot_S_prev_rows, d_dot_S_q, q2, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * K, H,
@@ -849,7 +821,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_S, k, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        d_dot_S, k2, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,

@@ -243,10 +243,9 @@ def train_passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -295,14 +294,19 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, I), dtype)
     U_ifgo2 = cp.empty((4 * H, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_ifgo = cp.empty((4 * H, I), dtype)
     d_U_ifgo = cp.empty((4 * H, H), dtype)
     d_b_ifgo = cp.empty((4 * H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
     )
 
     def fill(params, cotangents, dstate):
@@ -327,6 +331,7 @@ def train_passes(size, dtype):
         U_ifgo2[H:2 * H] = U_f
         U_ifgo2[2 * H:3 * H] = U_g
         U_ifgo2[3 * H:4 * H] = U_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -698,17 +703,14 @@ def hvp_passes(size, dtype):
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
@@ -717,8 +719,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
-        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f,
-        dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_f_pre, f,
+        dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -802,6 +804,9 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((8 * H, I), dtype)
     parts32 = cp.empty((8 * H, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
@@ -836,11 +841,15 @@ def hvp_passes(size, dtype):
     d_U_g = cp.empty((H, H), dtype)
     d_W_o = cp.empty((H, I), dtype)
     d_U_o = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_i_pre, i, dot_f_pre, f, c_rows, dot_i2, dot_f2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -882,6 +891,7 @@ def hvp_passes(size, dtype):
         parts32[5 * H:6 * H] = dot_U_g
         parts32[6 * H:7 * H] = U_o
         parts32[7 * H:8 * H] = dot_U_o
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -214,7 +214,7 @@ extern "C" __global__ void forward_step2(
         z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(z);
         c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
         tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -232,7 +232,7 @@ extern "C" __global__ void forward_step_sum2(
         for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
             const int64 iS = k;
             total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
         }
         block_sum(total);
         if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
@@ -254,6 +254,33 @@ extern "C" __global__ void forward_step_sum3(
         }
         block_sum(total);
         if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t o, const compute_t tanh_c, compute_t& y)
+{
+    // through y = o * tanh(c)
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ y2_at)
+{
+    const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t y;
+        backward_before_point(
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            compute_t(tanh_c_at[((iT * B + iB) * N + iN) * S + iS]),
+            y);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -560,7 +587,7 @@ extern "C" __global__ void backward_after_sum4(
 // through h = sum(sum(W_h * y))
 extern "C" __global__ void backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_at,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
     storage_t* __restrict__ d_W_h_at)
 {
     const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
@@ -574,7 +601,7 @@ extern "C" __global__ void backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1482,13 +1509,13 @@ extern "C" __global__ void hvp_forward_step(
             dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o);
         dot_i_pre_at[(t * B + iB) * N + iN] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * N + iN] = storage_t(i);
-        dot_i_at[(t * B + iB) * N + iN] = storage_t(dot_i);
+        dot_i_at[iB * N + iN] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * N + iN] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * N + iN] = storage_t(f);
-        dot_f_at[(t * B + iB) * N + iN] = storage_t(dot_f);
+        dot_f_at[iB * N + iN] = storage_t(dot_f);
         dot_o_pre_at[(t * B + iB) * N + iN] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * N + iN] = storage_t(o);
-        dot_o_at[(t * B + iB) * N + iN] = storage_t(dot_o);
+        dot_o_at[iB * N + iN] = storage_t(dot_o);
     }
 }
 
@@ -1533,7 +1560,7 @@ __device__ inline void hvp_forward_step2_point(
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
     const compute_t f, const compute_t c_prev, const compute_t i, const compute_t dot_f,
     const compute_t dot_c_prev, const compute_t dot_i, const compute_t o, const compute_t dot_o,
-    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& c, compute_t& dot_c, compute_t& tanh_c,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& c, compute_t& dot_c,
     compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
 {
     // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
@@ -1546,7 +1573,7 @@ __device__ inline void hvp_forward_step2_point(
     c = f * c_prev + i * z;
     dot_c = f * dot_c_prev + c_prev * dot_f + i * dot_z + dot_i * z;
     // y = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -1562,15 +1589,15 @@ extern "C" __global__ void hvp_forward_step2(
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_tanh_c_at,
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
 {
     const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / S / N;
         const int64 iN = n / S % N;
         const int64 iS = n % S;
-        compute_t dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_z, c, dot_c, dot_tanh_c, y, dot_y;
         hvp_forward_step2_point(
             compute_t(dot_z_sum2_U_z_at[(iB * N + iN) * S + iS]),
             compute_t(dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS]),
@@ -1582,20 +1609,19 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(f_at[(t * B + iB) * N + iN]),
             compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]),
             compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(dot_f_at[(t * B + iB) * N + iN]),
+            compute_t(dot_f_at[iB * N + iN]),
             compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_i_at[(t * B + iB) * N + iN]),
+            compute_t(dot_i_at[iB * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(dot_o_at[(t * B + iB) * N + iN]),
-            dot_z_pre, z, dot_z, c, dot_c, tanh_c, dot_tanh_c, y, dot_y);
+            compute_t(dot_o_at[iB * N + iN]),
+            dot_z_pre, z, dot_z, c, dot_c, dot_tanh_c, y, dot_y);
         dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z_pre);
         z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(z);
         dot_z_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_z);
         c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
         dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(dot_c);
-        tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
         dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_tanh_c);
-        y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
         dot_y_at[((t * B + iB) * N + iN) * S + iS] = storage_t(dot_y);
     }
 }
@@ -1616,7 +1642,7 @@ extern "C" __global__ void hvp_forward_step_rows2(
         compute_t dot_h_sum_y_total = 0;
         for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
             const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
-            const compute_t y = compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
             const compute_t dot_y = compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
             // h = sum(sum(W_h * y))
@@ -1663,6 +1689,74 @@ extern "C" __global__ void hvp_forward_step_rows3(
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t dot_o_pre, const compute_t o, compute_t& dot_i, compute_t& dot_f, compute_t& dot_o)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    dot_o = dot_o_pre * o * (1 - o);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_o2_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_i, dot_f, dot_o;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(i_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(f_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            dot_i, dot_f, dot_o);
+        dot_i2_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
+        dot_o2_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t c, const compute_t o, compute_t& tanh_c, compute_t& y)
+{
+    // through y = o * tanh(c)
+    tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
+    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ y2_at)
+{
+    const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t tanh_c, y;
+        hvp_backward_before2_point(
+            compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
+            compute_t(o_at[(iT * B + iB) * N + iN]),
+            tanh_c, y);
+        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -1793,14 +1887,14 @@ extern "C" __global__ void hvp_backward_step_sum3(
 
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c2_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ d_y_h_sum_at,
     const storage_t* __restrict__ d_y_dot_h_sum_W_h_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_o2_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_pre_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ d_dot_o_at, storage_t* __restrict__ d_o_dot_y_at,
     storage_t* __restrict__ d_dot_z_pre_at, storage_t* __restrict__ d_z_pre_at,
@@ -1812,11 +1906,11 @@ extern "C" __global__ void hvp_backward_step_rows(
         const int64 iB = n / N;
         const int64 iN = n % N;
         const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
-        const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * N + iN]);
         const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
-        const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * N + iN]);
         const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
-        const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * N + iN]);
         compute_t d_dot_o_total = 0;
         compute_t d_o_dot_y_total = 0;
         compute_t d_o_y_total = 0;
@@ -1831,7 +1925,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
             const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
                 iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
@@ -2238,7 +2332,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
 // through h = sum(sum(W_h * y))
 extern "C" __global__ void hvp_backward_after_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_at,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
     storage_t* __restrict__ d_W_h_h_sum_at)
 {
     const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2252,7 +2346,7 @@ extern "C" __global__ void hvp_backward_after_sum8(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)

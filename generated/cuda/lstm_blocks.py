@@ -252,7 +252,7 @@ def train_passes(size, dtype):
     z_sum2 = cp.empty((B, N, S), dtype)
     z = cp.empty((T, B, N, S), dtype)
     tanh_c = cp.empty((T, B, N, S), dtype)
-    y = cp.empty((T, B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
     h_sum = cp.empty((B, H, N), dtype)
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B * N * S, I,
@@ -333,6 +333,7 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
     W_ifo2 = cp.empty((3 * N, I), dtype)
     U_ifo2 = cp.empty((3 * N, H), dtype)
+    y2 = cp.empty((T, B, N, S), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
     d_y = cp.empty((B, N, S), dtype)
@@ -353,6 +354,10 @@ def train_passes(size, dtype):
     d_U_z = cp.empty((N, S, H), dtype)
     d_b_z = cp.empty((N, S), dtype)
     d_W_h = cp.empty((H, N, S), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * N * S, 1,
+        o, tanh_c, y2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, d_h,
@@ -399,7 +404,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum5 = kernel(
         "backward_after_sum5", "columns", H * N * S, T * B,
-        d_h_sum, y, d_W_h,
+        d_h_sum, y2, d_W_h,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * I, 1,
@@ -427,6 +432,7 @@ def train_passes(size, dtype):
         U_ifo2[:N] = U_i
         U_ifo2[N:2 * N] = U_f
         U_ifo2[2 * N:3 * N] = U_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -937,22 +943,21 @@ def hvp_passes(size, dtype):
     dot_U_ifo_h_h_prev = cp.empty((B, 3 * N), dtype)
     dot_i_pre = cp.empty((T, B, N), dtype)
     i = cp.empty((T, B, N), dtype)
-    dot_i = cp.empty((T, B, N), dtype)
+    dot_i = cp.empty((B, N), dtype)
     dot_f_pre = cp.empty((T, B, N), dtype)
     f = cp.empty((T, B, N), dtype)
-    dot_f = cp.empty((T, B, N), dtype)
+    dot_f = cp.empty((B, N), dtype)
     dot_o_pre = cp.empty((T, B, N), dtype)
     o = cp.empty((T, B, N), dtype)
-    dot_o = cp.empty((T, B, N), dtype)
+    dot_o = cp.empty((B, N), dtype)
     z_sum2 = cp.empty((B, N, S), dtype)
     dot_z_sum2_U_z = cp.empty((B, N, S), dtype)
     dot_z_sum2_h_prev = cp.empty((B, N, S), dtype)
     dot_z_pre = cp.empty((T, B, N, S), dtype)
     z = cp.empty((T, B, N, S), dtype)
     dot_z = cp.empty((T, B, N, S), dtype)
-    tanh_c = cp.empty((T, B, N, S), dtype)
     dot_tanh_c = cp.empty((T, B, N, S), dtype)
-    y = cp.empty((T, B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
     dot_y = cp.empty((T, B, N, S), dtype)
     h_sum = cp.empty((B, H, N), dtype)
     dot_h_sum_W_h = cp.empty((B, H, N), dtype)
@@ -981,7 +986,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * N * S, 1,
         dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows, i, dot_f,
-        dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y,
+        dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, dot_tanh_c, y, dot_y,
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B * H * N, S,
@@ -1075,6 +1080,11 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, N, S), dtype)
     parts5 = cp.empty((6 * N, I), dtype)
     parts32 = cp.empty((6 * N, H), dtype)
+    dot_i2 = cp.empty((T, B, N), dtype)
+    dot_f2 = cp.empty((T, B, N), dtype)
+    dot_o2 = cp.empty((T, B, N), dtype)
+    tanh_c2 = cp.empty((T, B, N, S), dtype)
+    y2 = cp.empty((T, B, N, S), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_h_sum = cp.empty((T, B, H, N), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
@@ -1135,6 +1145,14 @@ def hvp_passes(size, dtype):
     d_W_z = cp.empty((N, S, I), dtype)
     d_U_z = cp.empty((N, S, H), dtype)
     d_W_h = cp.empty((H, N, S), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * N, 1,
+        dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i2, dot_f2, dot_o2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * N * S, 1,
+        c_rows, o, tanh_c2, y2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, d_dot_h,
@@ -1157,9 +1175,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, S,
-        d_dot_y, tanh_c, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, c_rows, dot_z, d_dot_o, d_o_dot_y, d_dot_z_pre,
-        d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c, d_i_dot_c,
+        d_dot_y, tanh_c2, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows, dot_o2,
+        d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i2, f, dot_f2, c_rows, dot_z, d_dot_o,
+        d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c, d_i_dot_c,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * H, N * S,
@@ -1214,7 +1232,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum8 = kernel(
         "hvp_backward_after_sum8", "columns", H * N * S, T * B,
-        d_h_sum, y, d_W_h_h_sum,
+        d_h_sum, y2, d_W_h_h_sum,
     )
     hvp_backward_after_sum9 = kernel(
         "hvp_backward_after_sum9", "columns", H * N * S, T * B,
@@ -1267,6 +1285,8 @@ def hvp_passes(size, dtype):
         parts32[3 * N:4 * N] = dot_U_f
         parts32[4 * N:5 * N] = U_o
         parts32[5 * N:6 * N] = dot_U_o
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):

@@ -54,7 +54,7 @@ __device__ inline void forward_step_point(
     const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
     const compute_t c_prev, const compute_t limit, compute_t& i, compute_t& f, compute_t& g, compute_t& o,
-    compute_t& c_pre, compute_t& c, compute_t& tanh_c, compute_t& h)
+    compute_t& c_pre, compute_t& c, compute_t& h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t i_pre = W_i_x + U_i_h + b_i;
@@ -72,7 +72,7 @@ __device__ inline void forward_step_point(
     c_pre = c_prev * f + i * g;
     c = smaller(larger(c_pre, -limit), limit);
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     h = o * tanh_c;
 }
 
@@ -83,13 +83,13 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_pre_at,
-    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ h_rows_at)
+    storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t i, f, g, o, c_pre, c, tanh_c, h;
+        compute_t i, f, g, o, c_pre, c, h;
         forward_step_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
@@ -105,15 +105,38 @@ extern "C" __global__ void forward_step(
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(3),
-            i, f, g, o, c_pre, c, tanh_c, h);
+            i, f, g, o, c_pre, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         c_pre_at[(t * B + iB) * H + iH] = storage_t(c_pre);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -148,7 +171,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ c_pre_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ c_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ d_ifgo_pre_at)
@@ -163,7 +186,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(3),
             compute_t(c_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
@@ -523,9 +546,8 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_U_o_h_U_o, const compute_t dot_U_o_h_h_prev, const compute_t W_o_x,
     const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, const compute_t limit, compute_t& dot_i_pre,
-    compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f,
-    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o,
-    compute_t& dot_o, compute_t& c_pre, compute_t& c, compute_t& dot_c, compute_t& tanh_c,
+    compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c,
     compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
@@ -533,13 +555,13 @@ __device__ inline void hvp_forward_step_point(
     const compute_t i_pre = W_i_x + U_i_h + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
     const compute_t f_pre = W_f_x + U_f_h + b_f;
     dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
     const compute_t g_pre = W_g_x + U_g_h + b_g;
@@ -553,13 +575,13 @@ __device__ inline void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c = clip(f * c[t-1] + i * g, -limit, limit)
-    c_pre = c_prev * f + i * g;
+    const compute_t c_pre = c_prev * f + i * g;
     const compute_t dot_c_pre = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     const compute_t s1 = -limit;
     c = smaller(larger(c_pre, s1), limit);
     dot_c = compute_t((limit) > (c_pre)) * compute_t((c_pre) > (s1)) * dot_c_pre;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     h = o * tanh_c;
     dot_h = o * dot_tanh_c + dot_o * tanh_c;
@@ -576,19 +598,18 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ c_pre_at,
-    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ dot_tanh_c_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_pre, c,
-            dot_c, tanh_c, dot_tanh_c, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
@@ -621,27 +642,68 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(3),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_pre, c,
-            dot_c, tanh_c, dot_tanh_c, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        c_pre_at[(t * B + iB) * H + iH] = storage_t(c_pre);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c_prev, const compute_t g, const compute_t c, compute_t& dot_i, compute_t& dot_f,
+    compute_t& c_pre, compute_t& tanh_c)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through c = clip(f * c[t-1] + i * g, -limit, limit)
+    c_pre = i * g + f * c_prev;
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ c_pre2_at,
+    storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_i, dot_f, c_pre, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_i, dot_f, c_pre, tanh_c);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        c_pre2_at[(iT * B + iB) * H + iH] = storage_t(c_pre);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -702,15 +764,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_pre_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_pre2_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i2_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -724,26 +786,26 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(3),
-            compute_t(c_pre_at[(t * B + iB) * H + iH]),
+            compute_t(c_pre2_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);

@@ -226,10 +226,9 @@ def train_passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -270,13 +269,18 @@ def train_passes(size, dtype):
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, H + I), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_W_ifgo = cp.empty((4 * H, H + I), dtype)
     d_b_ifgo = cp.empty((4 * H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -297,6 +301,7 @@ def train_passes(size, dtype):
         W_ifgo2[H:2 * H] = W_f
         W_ifgo2[2 * H:3 * H] = W_g
         W_ifgo2[3 * H:4 * H] = W_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -597,23 +602,18 @@ def hvp_passes(size, dtype):
     dot_W_ifgo_v_v = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
-    dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts2, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o, c_rows, dot_c_rows,
-        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c,
-        dot_tanh_c, h_rows, dot_h_rows,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -677,6 +677,10 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts3 = cp.empty((8 * H, H + I), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    dot_g2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_dot_v_dot_W_i_v_v = cp.empty((B, H + I), dtype)
     d_dot_v_dot_W_f_v_v = cp.empty((B, H + I), dtype)
@@ -700,11 +704,15 @@ def hvp_passes(size, dtype):
     d_W_f = cp.empty((H, H + I), dtype)
     d_W_g = cp.empty((H, H + I), dtype)
     d_W_o = cp.empty((H, H + I), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g2, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * (H + I), 1,
@@ -736,6 +744,7 @@ def hvp_passes(size, dtype):
         parts3[5 * H:6 * H] = dot_W_g
         parts3[6 * H:7 * H] = W_o
         parts3[7 * H:8 * H] = dot_W_o
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -98,7 +98,7 @@ __device__ inline void forward_step_point(
     const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
     const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& i, compute_t& f,
-    compute_t& g, compute_t& o, compute_t& c_new, compute_t& c, compute_t& tanh_c_new, compute_t& h)
+    compute_t& g, compute_t& o, compute_t& c, compute_t& h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t i_pre = W_i_x + U_i_h + b_i;
@@ -113,12 +113,12 @@ __device__ inline void forward_step_point(
     const compute_t o_pre = W_o_x + U_o_h + b_o;
     o = sigmoid(o_pre);
     // c_new = f * c[t-1] + i * g
-    c_new = c_prev * f + i * g;
+    const compute_t c_new = c_prev * f + i * g;
     // c = k * c_new + (1 - k) * c[t-1]
     const compute_t s1 = 1 - k_;
     c = c_prev * s1 + k_ * c_new;
     // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-    tanh_c_new = tanh(c_new);
+    const compute_t tanh_c_new = tanh(c_new);
     h = k_ * o * tanh_c_new + h_prev * s1;
 }
 
@@ -129,14 +129,13 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_new_at,
-    storage_t* __restrict__ tanh_c_new_at)
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t i, f, g, o, c_new, c, tanh_c_new, h;
+        compute_t i, f, g, o, c, h;
         forward_step_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
@@ -153,15 +152,46 @@ extern "C" __global__ void forward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c_new, c, tanh_c_new, h);
+            i, f, g, o, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        c_new_at[(t * B + iB) * H + iH] = storage_t(c_new);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(tanh_c_new);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t f, const compute_t c_prev, const compute_t i, const compute_t g, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through c_new = f * c[t-1] + i * g
+    c_new = f * c_prev + i * g;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ c_new2_at, storage_t* __restrict__ tanh_c_new2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t c_new, tanh_c_new;
+        backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            c_new, tanh_c_new);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -196,7 +226,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ tanh_c_new_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ tanh_c_new2_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ifgo_pre_at)
@@ -212,7 +242,7 @@ extern "C" __global__ void backward_step(
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -265,9 +295,9 @@ __device__ inline void backward_after_point(
 
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_new_at,
+    const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_new2_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new2_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_c_by_k_at,
     storage_t* __restrict__ d_h_by_k_at)
 {
@@ -279,11 +309,11 @@ extern "C" __global__ void backward_after(
         compute_t d_c_by_k, d_h_by_k;
         backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -853,23 +883,22 @@ __device__ inline void hvp_forward_step_point(
     const compute_t U_o_h, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, const compute_t k_, const compute_t dot_k,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_i_pre, compute_t& i,
-    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
-    compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c_new,
-    compute_t& dot_c_new, compute_t& c, compute_t& dot_c, compute_t& tanh_c_new, compute_t& dot_tanh_c_new,
-    compute_t& h, compute_t& dot_h)
+    compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& dot_c_new, compute_t& c,
+    compute_t& dot_c, compute_t& dot_tanh_c_new, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
     const compute_t i_pre = W_i_x + U_i_h + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
     const compute_t f_pre = W_f_x + U_f_h + b_f;
     dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_h;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
     const compute_t g_pre = W_g_x + U_g_h + b_g;
@@ -883,14 +912,14 @@ __device__ inline void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c_new = f * c[t-1] + i * g
-    c_new = c_prev * f + i * g;
+    const compute_t c_new = c_prev * f + i * g;
     dot_c_new = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     // c = k * c_new + (1 - k) * c[t-1]
     const compute_t s1 = 1 - k_;
     c = c_prev * s1 + k_ * c_new;
     dot_c = (c_new - c_prev) * dot_k + dot_c_prev * s1 + k_ * dot_c_new;
     // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-    tanh_c_new = tanh(c_new);
+    const compute_t tanh_c_new = tanh(c_new);
     dot_tanh_c_new = dot_c_new * (1 - square(tanh_c_new));
     h = k_ * o * tanh_c_new + h_prev * s1;
     dot_h = k_ * o * dot_tanh_c_new + k_ * dot_o * tanh_c_new + dot_k * (o * tanh_c_new - h_prev) + dot_h_prev * s1;
@@ -909,19 +938,17 @@ extern "C" __global__ void hvp_forward_step(
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ c_new_at,
-    storage_t* __restrict__ dot_c_new_at, storage_t* __restrict__ tanh_c_new_at,
-    storage_t* __restrict__ dot_tanh_c_new_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ dot_c_new_at, storage_t* __restrict__ dot_tanh_c_new_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
-            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
+            dot_tanh_c_new, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
@@ -957,28 +984,93 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_k_at[t * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
-            dot_c_new, c, dot_c, tanh_c_new, dot_tanh_c_new, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
+            dot_tanh_c_new, h, dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        c_new_at[(t * B + iB) * H + iH] = storage_t(c_new);
         dot_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_c_new);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(tanh_c_new);
         dot_tanh_c_new_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c_new);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_k_pre, const compute_t k_, compute_t& dot_k)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    dot_k = dot_k_pre * k_;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ dot_k_pre_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_k2_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t dot_k;
+        hvp_backward_before_point(
+            compute_t(dot_k_pre_at[iT * H + iH]),
+            compute_t(k_at[iT * H + iH]),
+            dot_k);
+        dot_k2_at[iT * H + iH] = storage_t(dot_k);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c_prev, const compute_t g, compute_t& dot_i, compute_t& dot_f, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through c_new = f * c[t-1] + i * g
+    c_new = i * g + f * c_prev;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ c_new2_at,
+    storage_t* __restrict__ tanh_c_new2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_i, dot_f, c_new, tanh_c_new;
+        hvp_backward_before2_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(g_at[(iT * B + iB) * H + iH]),
+            dot_i, dot_f, c_new, tanh_c_new);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -1042,16 +1134,16 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ tanh_c_new_at,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_k_at,
+    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ tanh_c_new2_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_k2_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_new_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1066,9 +1158,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_k_at[t * H + iH]),
+            compute_t(dot_k2_at[t * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1077,14 +1169,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
@@ -1117,7 +1209,7 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
     const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_k_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ dot_k2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
@@ -1133,7 +1225,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k_at[t * H + iH]),
+            compute_t(dot_k2_at[t * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
@@ -1168,9 +1260,9 @@ __device__ inline void hvp_backward_after_point(
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ c_new_at,
+    const storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ c_new2_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new2_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_o_at,
@@ -1187,11 +1279,11 @@ extern "C" __global__ void hvp_backward_after(
         compute_t d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k;
         hvp_backward_after_point(
             compute_t(d_dot_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(iT * B + iB) * H + iH]),

@@ -253,15 +253,13 @@ def train_passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    c_new = cp.empty((T, B, H), dtype)
-    tanh_c_new = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * H, 1,
         mu, sigma, k,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, k, h_rows, i, f, g, o, c_new, tanh_c_new,
+        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, k, h_rows, i, f, g, o,
     )
 
     def fill(params, inputs, state):
@@ -313,6 +311,8 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((T + 1, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, I), dtype)
     U_ifgo2 = cp.empty((4 * H, H), dtype)
+    c_new2 = cp.empty((T, B, H), dtype)
+    tanh_c_new2 = cp.empty((T, B, H), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_U_ifgo_h = cp.empty((B, H), dtype)
@@ -328,9 +328,13 @@ def train_passes(size, dtype):
     d_mu = cp.empty((H,), dtype)
     d_k_pre_by_sigma = cp.empty((T, H), dtype)
     d_sigma = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        f, c_rows, i, g, c_new2, tanh_c_new2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h, d_ifgo_pre,
+        dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new2, i, g, c_rows, f, d_h, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -338,7 +342,7 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_c_prev_rows, c_new, c_rows, d_h, o, tanh_c_new, h_rows, d_c_by_k, d_h_by_k,
+        d_c_prev_rows, c_new2, c_rows, d_h, o, tanh_c_new2, h_rows, d_c_by_k, d_h_by_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", T * H, B,
@@ -377,6 +381,7 @@ def train_passes(size, dtype):
         U_ifgo2[H:2 * H] = U_f
         U_ifgo2[2 * H:3 * H] = U_g
         U_ifgo2[3 * H:4 * H] = U_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -805,19 +810,15 @@ def hvp_passes(size, dtype):
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    c_new = cp.empty((T, B, H), dtype)
     dot_c_new = cp.empty((T, B, H), dtype)
-    tanh_c_new = cp.empty((T, B, H), dtype)
     dot_tanh_c_new = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
@@ -831,8 +832,7 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
         dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows, dot_h_rows,
-        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_new,
-        dot_c_new, tanh_c_new, dot_tanh_c_new,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, dot_tanh_c_new,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -921,6 +921,11 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((T + 1, B, H), dtype)
     parts5 = cp.empty((8 * H, I), dtype)
     parts32 = cp.empty((8 * H, H), dtype)
+    dot_k2 = cp.empty((T, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    c_new2 = cp.empty((T, B, H), dtype)
+    tanh_c_new2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_h_prev_parts = cp.empty((B, H), dtype)
@@ -979,21 +984,29 @@ def hvp_passes(size, dtype):
     d_U_o = cp.empty((H, H), dtype)
     d_mu = cp.empty((H,), dtype)
     d_sigma = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * H, 1,
+        dot_k_pre, k, dot_k2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H, 1,
+        dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i2, dot_f2, c_new2, tanh_c_new2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new, d_h_prev_rows, dot_k, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_c_rows,
-        dot_i_pre, dot_g, dot_f, d_dot_h, d_parts_pre,
+        dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new2, d_h_prev_rows, dot_k2, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i2, c_rows,
+        dot_f_pre, f, dot_c_rows, dot_i_pre, dot_g, dot_f2, d_dot_h, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, k, d_dot_h, dot_k, d_dot_h_prev_dot_U_i_h_h_prev,
+        d_h_prev_parts, d_h_prev_rows, k, d_dot_h, dot_k2, d_dot_h_prev_dot_U_i_h_h_prev,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
         d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c_prev_rows, c_new, c_rows, d_dot_h, o, tanh_c_new, h_rows, d_c_prev_rows, dot_c_new,
+        d_dot_c_prev_rows, c_new2, c_rows, d_dot_h, o, tanh_c_new2, h_rows, d_c_prev_rows, dot_c_new,
         dot_c_rows, d_h_prev_rows, dot_o, dot_tanh_c_new, dot_h_rows, d_dot_c_by_dot_k, d_dot_h_by_dot_k,
         d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k,
     )
@@ -1065,6 +1078,8 @@ def hvp_passes(size, dtype):
         parts32[5 * H:6 * H] = dot_U_g
         parts32[6 * H:7 * H] = U_o
         parts32[7 * H:8 * H] = dot_U_o
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):

@@ -1783,9 +1783,8 @@ extern "C" __global__ void hvp_forward_step_rows2(
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
     storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_centred2_at,
-    storage_t* __restrict__ c_std_at, storage_t* __restrict__ dot_c_std_at,
-    storage_t* __restrict__ layer_norm_c_at, storage_t* __restrict__ h_tanh_at,
-    storage_t* __restrict__ h_rows_at)
+    storage_t* __restrict__ c_std_at, storage_t* __restrict__ layer_norm_c_at,
+    storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -1877,10 +1876,8 @@ extern "C" __global__ void hvp_forward_step_rows2(
 
         // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-        const compute_t dot_c_std = c_std;
         if (threadIdx.x == 0) {
             c_std_at[t * B + iB] = storage_t(c_std);
-            dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
         }
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
@@ -1942,7 +1939,7 @@ extern "C" __global__ void hvp_forward_step_rows3(
         const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
         if (threadIdx.x == 0) {
             dot_s_u_pre_at[t * B + iB] = storage_t(dot_s_u_pre);
-            dot_s_u_at[t * B + iB] = storage_t(dot_s_u);
+            dot_s_u_at[iB] = storage_t(dot_s_u);
         }
     }
 }
@@ -1968,23 +1965,20 @@ extern "C" __global__ void hvp_forward_step_rows4(
     const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ gamma_wo_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ o_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_std_at,
+    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ c_std_at,
     const storage_t* __restrict__ dot_gamma_c_at, const storage_t* __restrict__ dot_beta_c_at,
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ h_tanh_at,
-    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ dot_o_at,
-    storage_t* __restrict__ dot_c_mean_at, storage_t* __restrict__ dot_c_share_at,
-    storage_t* __restrict__ dot_layer_norm_c_at, storage_t* __restrict__ dot_h_pre_at,
-    storage_t* __restrict__ dot_h_tanh_at, storage_t* __restrict__ dot_h_rows_at)
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ dot_o_at, storage_t* __restrict__ dot_c_mean_at,
+    storage_t* __restrict__ dot_c_share_at, storage_t* __restrict__ dot_h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
         const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iB]);
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
         const compute_t s_w = compute_t(s_w_at[t * B + iB]);
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
@@ -2074,13 +2068,10 @@ extern "C" __global__ void hvp_forward_step_rows4(
             // c = f * c[t-1] + i * g
             const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
             dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
-            dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
             dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
-            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
             dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
-            dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
             dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
-            dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+            dot_o_at[iB * H + iH] = storage_t(dot_o);
             dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
             // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             sum_dot_c_total += dot_c;
@@ -2091,7 +2082,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
         const compute_t dot_c_dot = dot_c_dot_total;
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t dot_c_mean = sum_dot_c / H_;
         const compute_t dot_c_share = dot_c_dot / H_;
@@ -2106,16 +2097,13 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[iB * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / dot_c_std;
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / c_std;
             const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
             const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
             const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
-            dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-            dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
     }
@@ -2123,28 +2111,88 @@ extern "C" __global__ void hvp_forward_step_rows4(
 
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_c_std_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_s_w_pre_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_s_u_pre_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_g_pre_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_c_mean_at, const storage_t* __restrict__ layer_norm_c_at,
+    const storage_t* __restrict__ dot_c_share_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ dot_gamma_c_at, const storage_t* __restrict__ dot_beta_c_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ h_tanh_at,
+    storage_t* __restrict__ dot_s_w2_at, storage_t* __restrict__ dot_s_u2_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_g2_at,
+    storage_t* __restrict__ dot_o2_at, storage_t* __restrict__ dot_layer_norm_c2_at,
+    storage_t* __restrict__ dot_h_pre2_at, storage_t* __restrict__ dot_h_tanh2_at,
     storage_t* __restrict__ c_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
+        const compute_t dot_s_w_pre = compute_t(dot_s_w_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t dot_s_u_pre = compute_t(dot_s_u_pre_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        const compute_t dot_c_mean = compute_t(dot_c_mean_at[iT * B + iB]);
+        const compute_t dot_c_share = compute_t(dot_c_share_at[iT * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[iT * B + iB]);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
+        if (threadIdx.x == 0) {
+            dot_s_w2_at[iT * B + iB] = storage_t(dot_s_w);
+            dot_s_u2_at[iT * B + iB] = storage_t(dot_s_u);
+        }
         compute_t sum_c_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_i_pre = compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_f_pre = compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_g_pre = compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(iT * B + iB) * H + iH]);
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t dot_i = dot_i_pre * i * (1 - i);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t dot_f = dot_f_pre * f * (1 - f);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t dot_g = dot_g_pre * (1 - square(g));
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t dot_o = dot_o_pre * o * (1 - o);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+            dot_layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
             sum_c_total += c;
         }
         block_sum(sum_c_total);
         const compute_t sum_c = sum_c_total;
 
         const compute_t H_ = compute_t(H);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[iT * B + iB]);
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t c_centred = c - sum_c / H_;
-            const compute_t c_standard = c_centred / (H_ * dot_c_std);
+            const compute_t c_standard = c_centred / (c_std * H_);
             c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
         }
     }
@@ -2153,53 +2201,52 @@ extern "C" __global__ void hvp_backward_before_rows(
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_h_pre2_at,
     const storage_t* __restrict__ h_tanh_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ dot_o2_at, const storage_t* __restrict__ gamma_c_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_c_mean_at,
     const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_share_at,
-    const storage_t* __restrict__ dot_c_std_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_h_tanh_at, const storage_t* __restrict__ gamma_uo_at,
+    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ dot_h_tanh2_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_gamma_uo_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    const storage_t* __restrict__ dot_s_u_at, const storage_t* __restrict__ dot_gamma_c_at,
+    const storage_t* __restrict__ dot_s_u2_at, const storage_t* __restrict__ dot_gamma_c_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ gamma_ui_at,
     const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_gamma_ug_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ c_standard_at,
-    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ dot_i_at,
-    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
-    const storage_t* __restrict__ dot_s_u_pre_at, storage_t* __restrict__ d_dot_h_pre_at,
-    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_layer_norm_c_at,
-    storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at,
-    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at, storage_t* __restrict__ d_m_u_o_pre_at,
-    storage_t* __restrict__ d_m_u_dot_o_pre_at, storage_t* __restrict__ d_layer_norm_c_at,
-    storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_dot_g_at,
-    storage_t* __restrict__ d_dot_g_pre_at, storage_t* __restrict__ d_dot_f_at,
-    storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_dot_i_at,
-    storage_t* __restrict__ d_dot_i_pre_at, storage_t* __restrict__ d_dot_m_u_dot_i_pre_at,
-    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at, storage_t* __restrict__ d_dot_m_u_dot_g_pre_at,
-    storage_t* __restrict__ d_m_u_dot_i_pre_at, storage_t* __restrict__ d_m_u_dot_f_pre_at,
-    storage_t* __restrict__ d_m_u_dot_g_pre_at, storage_t* __restrict__ d_dot_s_u_sum_at,
-    storage_t* __restrict__ d_g_pre_at, storage_t* __restrict__ d_f_pre_at,
-    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_m_u_i_pre_at,
-    storage_t* __restrict__ d_m_u_f_pre_at, storage_t* __restrict__ d_m_u_g_pre_at,
-    storage_t* __restrict__ d_s_u_sum_at)
+    const storage_t* __restrict__ c_standard_at, const storage_t* __restrict__ dot_g_pre_at,
+    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g2_at,
+    const storage_t* __restrict__ dot_f2_at, const storage_t* __restrict__ dot_s_u_pre_at,
+    storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at,
+    storage_t* __restrict__ d_dot_layer_norm_c_at, storage_t* __restrict__ d_dot_o_pre_at,
+    storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_dot_m_u_dot_o_pre_at,
+    storage_t* __restrict__ d_m_u_o_pre_at, storage_t* __restrict__ d_m_u_dot_o_pre_at,
+    storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_dot_c_at,
+    storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_dot_g_pre_at,
+    storage_t* __restrict__ d_dot_f_at, storage_t* __restrict__ d_dot_f_pre_at,
+    storage_t* __restrict__ d_dot_i_at, storage_t* __restrict__ d_dot_i_pre_at,
+    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at, storage_t* __restrict__ d_dot_m_u_dot_f_pre_at,
+    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at, storage_t* __restrict__ d_m_u_dot_i_pre_at,
+    storage_t* __restrict__ d_m_u_dot_f_pre_at, storage_t* __restrict__ d_m_u_dot_g_pre_at,
+    storage_t* __restrict__ d_dot_s_u_sum_at, storage_t* __restrict__ d_g_pre_at,
+    storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
+    storage_t* __restrict__ d_m_u_i_pre_at, storage_t* __restrict__ d_m_u_f_pre_at,
+    storage_t* __restrict__ d_m_u_g_pre_at, storage_t* __restrict__ d_s_u_sum_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t dot_c_mean = compute_t(dot_c_mean_at[t * B + iB]);
         const compute_t dot_c_share = compute_t(dot_c_share_at[t * B + iB]);
-        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u2_at[t * B + iB]);
         compute_t d_dot_c_std_total = 0;
         compute_t d_dot_c_share_dot_layer_norm_c_total = 0;
         compute_t d_dot_c_mean_dot_layer_norm_c_total = 0;
@@ -2213,15 +2260,15 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[(t * B + iB) * H + iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
             const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
@@ -2235,7 +2282,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_h_pre = d_h_tanh * s1;
             const compute_t d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
             const compute_t d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) *
-                d_dot_layer_norm_c / square(dot_c_std);
+                d_dot_layer_norm_c / square(c_std);
             // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             const compute_t d_dot_o = h_tanh * d_dot_h;
             const compute_t s2 = 1 - o;
@@ -2287,7 +2334,7 @@ extern "C" __global__ void hvp_backward_step_rows(
 
         const compute_t H_ = compute_t(H);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        const compute_t s18 = 1 / dot_c_std;
+        const compute_t s18 = 1 / c_std;
         const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s18;
         const compute_t d_dot_c_dot = d_dot_c_share / H_;
         const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s18;
@@ -2332,7 +2379,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
             const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            const compute_t s8 = d_dot_layer_norm_c / dot_c_std;
+            const compute_t s8 = d_dot_layer_norm_c / c_std;
             const compute_t d_layer_norm_c = gamma_c * d_h_pre + dot_c * d_dot_c_dot - dot_c_share * s8 +
                 dot_gamma_c * d_dot_h_pre;
             // through c = f * c[t-1] + i * g
@@ -2428,7 +2475,6 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_m_u_dot_g_pre_at[iB] = storage_t(d_m_u_dot_g_pre);
         }
 
-        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
         const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
@@ -2456,7 +2502,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
-            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
+            const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
             const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
@@ -2464,14 +2510,14 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
             const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
             const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
             const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
             const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
+            const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next + c_standard * d_dot_c_std;
@@ -2653,7 +2699,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_dot_u_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ d_u_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_s_u_at,
+    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_s_u2_at,
     const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_gamma_ug_at,
     const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
@@ -2675,7 +2721,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_s_u_at[t * B + iB]),
+            compute_t(dot_s_u2_at[t * B + iB]),
             compute_t(d_dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -2764,7 +2810,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_layer_norm_c_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_layer_norm_c2_at,
     storage_t* __restrict__ d_gamma_c_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2776,7 +2822,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_layer_norm_c_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_layer_norm_c2_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2795,11 +2841,11 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_gamma_wi_at,
     const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ dot_gamma_wf_at,
+    const storage_t* __restrict__ dot_s_w2_at, const storage_t* __restrict__ dot_gamma_wf_at,
     const storage_t* __restrict__ dot_gamma_wg_at, const storage_t* __restrict__ dot_gamma_wo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_u_at,
-    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
+    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u2_at,
     const storage_t* __restrict__ dot_s_w_pre_at, storage_t* __restrict__ d_dot_m_w_dot_i_pre_at,
     storage_t* __restrict__ d_dot_m_w_dot_f_pre_at, storage_t* __restrict__ d_dot_m_w_dot_g_pre_at,
     storage_t* __restrict__ d_dot_m_w_dot_o_pre_at, storage_t* __restrict__ d_m_w_i_pre_at,
@@ -2823,11 +2869,11 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
-        const compute_t dot_s_w = compute_t(dot_s_w_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w2_at[iT * B + iB]);
         const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
         const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u2_at[iT * B + iB]);
         compute_t d_dot_m_w_dot_i_pre_total = 0;
         compute_t d_dot_m_w_dot_f_pre_total = 0;
         compute_t d_dot_m_w_dot_g_pre_total = 0;
@@ -3195,7 +3241,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_w_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ d_w_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_s_w_at,
+    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_s_w2_at,
     const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_gamma_wg_at,
     const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
@@ -3218,7 +3264,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_s_w_at[iT * B + iB]),
+            compute_t(dot_s_w2_at[iT * B + iB]),
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),

@@ -1088,29 +1088,22 @@ def hvp_passes(size, dtype):
     dot_m_u = cp.empty((T, B), dtype)
     dot_s_u_pre = cp.empty((T, B), dtype)
     s_u = cp.empty((T, B), dtype)
-    dot_s_u = cp.empty((T, B), dtype)
+    dot_s_u = cp.empty((B,), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
-    dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    dot_o = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((B, H), dtype)
     c_centred2 = cp.empty((B, H), dtype)
     c_std = cp.empty((T, B), dtype)
     layer_norm_c = cp.empty((T, B, H), dtype)
     dot_c_mean = cp.empty((T, B), dtype)
     dot_c_share = cp.empty((T, B), dtype)
-    dot_c_std = cp.empty((T, B), dtype)
-    dot_layer_norm_c = cp.empty((T, B, H), dtype)
-    dot_h_pre = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
-    dot_h_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         dot_w_parts, dot_w_ifgo_x, dot_w,
@@ -1127,7 +1120,7 @@ def hvp_passes(size, dtype):
         "hvp_forward_step_rows2", "rows", B, H,
         parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f,
         gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
-        c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
+        c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", "rows", B, (4 * H),
@@ -1138,9 +1131,8 @@ def hvp_passes(size, dtype):
         dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
         m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
         dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
-        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, dot_c_std, dot_gamma_c, dot_beta_c,
-        gamma_c, h_tanh, dot_i_pre, dot_i, dot_f_pre, dot_f, dot_g_pre, dot_g, dot_o_pre, dot_o, dot_c_mean,
-        dot_c_share, dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h_rows,
+        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c,
+        h_tanh, dot_i_pre, dot_f_pre, dot_g_pre, dot_o_pre, dot_o, dot_c_mean, dot_c_share, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1249,6 +1241,15 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts3 = cp.empty((8 * H, I), dtype)
     parts4 = cp.empty((8 * H, H), dtype)
+    dot_s_w2 = cp.empty((T, B), dtype)
+    dot_s_u2 = cp.empty((T, B), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    dot_g2 = cp.empty((T, B, H), dtype)
+    dot_o2 = cp.empty((T, B, H), dtype)
+    dot_layer_norm_c2 = cp.empty((T, B, H), dtype)
+    dot_h_pre2 = cp.empty((T, B, H), dtype)
+    dot_h_tanh2 = cp.empty((T, B, H), dtype)
     c_standard = cp.empty((T, B, H), dtype)
     d_dot_h_pre = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
@@ -1383,15 +1384,18 @@ def hvp_passes(size, dtype):
     d_gamma_c = cp.empty((H,), dtype)
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, H,
-        c_rows, dot_c_std, c_standard,
+        c_rows, dot_s_w_pre, s_w, dot_s_u_pre, s_u, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o,
+        dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh,
+        dot_s_w2, dot_s_u2, dot_i2, dot_f2, dot_g2, dot_o2, dot_layer_norm_c2, dot_h_pre2, dot_h_tanh2,
+        c_standard,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B, H,
-        dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o, gamma_c, dot_c_rows, dot_c_mean,
-        layer_norm_c, dot_c_share, dot_c_std, dot_o_pre, dot_h_tanh, gamma_uo, u, m_u, s_u, dot_gamma_uo,
-        dot_u, dot_m_u, dot_s_u, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows, f, gamma_ui, gamma_uf,
-        gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows, c_std, c_standard, dot_g_pre,
-        dot_i, dot_f_pre, dot_i_pre, dot_g, dot_f, dot_s_u_pre, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c,
+        dy, d_dot_h_prev_rows, o, dot_h_pre2, h_tanh, d_h_prev_rows, dot_o2, gamma_c, dot_c_rows,
+        dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh2, gamma_uo, u, m_u, s_u,
+        dot_gamma_uo, dot_u, dot_m_u, dot_s_u2, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows, f, gamma_ui,
+        gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows, c_standard, dot_g_pre,
+        dot_i2, dot_f_pre, dot_i_pre, dot_g2, dot_f2, dot_s_u_pre, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c,
         d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre, d_m_u_dot_o_pre, d_layer_norm_c, d_dot_c,
         d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre, d_dot_m_u_dot_i_pre,
         d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre, d_m_u_dot_f_pre, d_m_u_dot_g_pre,
@@ -1406,7 +1410,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u, d_dot_g_pre, gamma_ug,
+        d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u2, d_dot_g_pre, gamma_ug,
         d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
         dot_gamma_ui, d_parts,
     )
@@ -1421,13 +1425,13 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
+        d_dot_h_pre, dot_layer_norm_c2, d_gamma_c_dot_h_pre,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, H,
         d_dot_i_pre, gamma_wi, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg, d_dot_o_pre, gamma_wo, d_i_pre,
-        d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_wf,
-        dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u, dot_s_w_pre, d_dot_m_w_dot_i_pre,
+        d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w, dot_m_w, dot_s_w2, dot_gamma_wf,
+        dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u2, dot_s_w_pre, d_dot_m_w_dot_i_pre,
         d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre, d_m_w_i_pre, d_m_w_f_pre,
         d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
         d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
@@ -1445,7 +1449,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w, d_dot_g_pre, gamma_wg,
+        d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w2, d_dot_g_pre, gamma_wg,
         d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
         dot_gamma_wi, d_parts2,
     )

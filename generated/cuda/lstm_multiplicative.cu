@@ -71,7 +71,7 @@ extern "C" __global__ void forward_step(
             compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(U_m_h_at[(t * B + iB) * H + iH]),
             m);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        m_at[iB * H + iH] = storage_t(m);
     }
 }
 
@@ -80,7 +80,7 @@ __device__ inline void forward_step2_point(
     const compute_t U_f_m, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_m,
     const compute_t b_g, const compute_t W_o_x, const compute_t U_o_m, const compute_t b_o,
     const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c,
-    compute_t& tanh_c, compute_t& h)
+    compute_t& h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
     const compute_t i_pre = W_i_x + U_i_m + b_i;
@@ -97,7 +97,7 @@ __device__ inline void forward_step2_point(
     // c = f * c[t-1] + i * g
     c = c_prev * f + i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     h = o * tanh_c;
 }
 
@@ -107,14 +107,13 @@ extern "C" __global__ void forward_step2(
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ h_rows_at)
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t i, f, g, o, c, tanh_c, h;
+        compute_t i, f, g, o, c, h;
         forward_step2_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
@@ -129,14 +128,44 @@ extern "C" __global__ void forward_step2(
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c, tanh_c, h);
+            i, f, g, o, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t W_m_x, const compute_t U_m_h, const compute_t c, compute_t& m, compute_t& tanh_c)
+{
+    // through m = (W_m @ x) * (U_m @ h[t-1])
+    m = W_m_x * U_m_h;
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ U_m_h_at,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m2_at,
+    storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t m, tanh_c;
+        backward_before_point(
+            compute_t(W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            m, tanh_c);
+        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -169,7 +198,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
@@ -183,7 +212,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -703,8 +732,8 @@ extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
     const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ U_m_h_at, storage_t* __restrict__ dot_U_m_h_at, storage_t* __restrict__ m_at,
-    storage_t* __restrict__ dot_m_at)
+    storage_t* __restrict__ U_m_h_at, storage_t* __restrict__ dot_U_m_h_at,
+    storage_t* __restrict__ dot_m2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -720,54 +749,48 @@ extern "C" __global__ void hvp_forward_step(
             U_m_h, dot_U_m_h, m, dot_m);
         U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
-        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t dot_U_i_m_U_i, const compute_t dot_U_i_m_m, const compute_t W_i_x,
-    const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
-    const compute_t dot_U_f_m_U_f, const compute_t dot_U_f_m_m, const compute_t W_f_x,
-    const compute_t U_f_m, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
-    const compute_t dot_U_g_m_U_g, const compute_t dot_U_g_m_m, const compute_t W_g_x,
-    const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
-    const compute_t dot_U_o_m_U_o, const compute_t dot_U_o_m_m, const compute_t W_o_x,
-    const compute_t U_o_m, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
+    const compute_t W_i_x, const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x,
+    const compute_t dot_U_i_m, const compute_t dot_b_i, const compute_t W_f_x, const compute_t U_f_m,
+    const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_U_f_m, const compute_t dot_b_f,
+    const compute_t W_g_x, const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x,
+    const compute_t dot_U_g_m, const compute_t dot_b_g, const compute_t W_o_x, const compute_t U_o_m,
+    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_U_o_m, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i,
-    compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
-    compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c,
-    compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
+    compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
+    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c,
+    compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
-    const compute_t dot_U_i_m = dot_U_i_m_U_i + dot_U_i_m_m;
     const compute_t i_pre = W_i_x + U_i_m + b_i;
-    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_m;
+    dot_i_pre = dot_W_i_x + dot_U_i_m + dot_b_i;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ m + b_f)
-    const compute_t dot_U_f_m = dot_U_f_m_U_f + dot_U_f_m_m;
     const compute_t f_pre = W_f_x + U_f_m + b_f;
-    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_m;
+    dot_f_pre = dot_W_f_x + dot_U_f_m + dot_b_f;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ m + b_g)
-    const compute_t dot_U_g_m = dot_U_g_m_U_g + dot_U_g_m_m;
     const compute_t g_pre = W_g_x + U_g_m + b_g;
-    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_m;
+    dot_g_pre = dot_W_g_x + dot_U_g_m + dot_b_g;
     g = tanh(g_pre);
     dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ x + U_o @ m + b_o)
-    const compute_t dot_U_o_m = dot_U_o_m_U_o + dot_U_o_m_m;
     const compute_t o_pre = W_o_x + U_o_m + b_o;
-    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_m;
+    dot_o_pre = dot_W_o_x + dot_U_o_m + dot_b_o;
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
     c = c_prev * f + i * g;
     dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
     // h = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     h = o * tanh_c;
     dot_h = o * dot_tanh_c + dot_o * tanh_c;
@@ -775,19 +798,20 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_ifgo_m_m_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_ifgo_m_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_U_i_m_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ dot_U_f_m_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_U_g_m_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ dot_U_o_m_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
     storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
@@ -795,47 +819,41 @@ extern "C" __global__ void hvp_forward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
-            tanh_c, dot_tanh_c, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h;
         hvp_forward_step2_point(
-            compute_t(parts5_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts5_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
-            compute_t(parts5_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_o_m_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
-            tanh_c, dot_tanh_c, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
+            dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
@@ -844,10 +862,59 @@ extern "C" __global__ void hvp_forward_step2(
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t W_m_x, const compute_t U_m_h, const compute_t dot_W_m_x, const compute_t dot_U_m_h,
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c, compute_t& m, compute_t& dot_m, compute_t& dot_i, compute_t& dot_f, compute_t& tanh_c)
+{
+    // through m = (W_m @ x) * (U_m @ h[t-1])
+    m = W_m_x * U_m_h;
+    dot_m = W_m_x * dot_U_m_h + U_m_h * dot_W_m_x;
+    // through i = sigmoid(W_i @ x + U_i @ m + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ m + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ U_m_h_at,
+    const storage_t* __restrict__ dot_W_m_x_at, const storage_t* __restrict__ dot_U_m_h_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t m, dot_m, dot_i, dot_f, tanh_c;
+        hvp_backward_before_point(
+            compute_t(W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_m_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_U_m_h_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            m, dot_m, dot_i, dot_f, tanh_c);
+        m_at[(iT * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -904,15 +971,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -925,7 +992,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -935,14 +1002,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);

@@ -250,20 +250,19 @@ def train_passes(size, dtype):
     W_m_x = cp.empty((T, B, H), dtype)
     W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     U_m_h = cp.empty((T, B, H), dtype)
-    m = cp.empty((T, B, H), dtype)
+    m = cp.empty((B, H), dtype)
     U_ifgo_m = cp.empty((B, 4 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
         W_m_x, U_m_h, m,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
-        W_ifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        W_ifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -304,7 +303,7 @@ def train_passes(size, dtype):
             # m = (W_m @ x) * (U_m @ h[t-1])
             product(h_rows[t], U_m_T, U_m_h[t])
             forward_step(t)
-            product(m[t], U_ifgo, U_ifgo_m)
+            product(m, U_ifgo, U_ifgo_m)
             forward_step2(t)
 
     def after():
@@ -320,6 +319,8 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, I), dtype)
     U_ifgo2 = cp.empty((4 * H, H), dtype)
+    m2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_m = cp.empty((T, B, H), dtype)
     d_U_m_h = cp.empty((T, B, H), dtype)
@@ -332,9 +333,13 @@ def train_passes(size, dtype):
     d_W_ifgo = cp.empty((4 * H, I), dtype)
     d_U_ifgo = cp.empty((4 * H, H), dtype)
     d_b_ifgo = cp.empty((4 * H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        W_m_x, U_m_h, c_rows, m2, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -373,6 +378,7 @@ def train_passes(size, dtype):
         U_ifgo2[H:2 * H] = U_f
         U_ifgo2[2 * H:3 * H] = U_g
         U_ifgo2[3 * H:4 * H] = U_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -388,7 +394,7 @@ def train_passes(size, dtype):
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_U_m_h.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_m)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
-        product(d_ifgo_pre.reshape(-1, 4 * H).T, m.reshape(-1, H), d_U_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, m2.reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
         backward_after()
         # through m = (W_m @ x) * (U_m @ h[t-1])
@@ -824,8 +830,11 @@ def hvp_passes(size, dtype):
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     parts = cp.empty((I, 9 * H), dtype)
     W_mifgo = cp.empty((I, 5 * H), dtype)
+    dot_U_i2 = cp.empty((2 * H, H), dtype)
+    dot_U_f2 = cp.empty((2 * H, H), dtype)
+    dot_U_g2 = cp.empty((2 * H, H), dtype)
+    dot_U_o2 = cp.empty((2 * H, H), dtype)
     dot_U_m2 = cp.empty((H, 2 * H), dtype)
-    parts4 = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
     U_m_T2 = cp.empty((H, H), dtype)
     W_m_x = cp.empty((T, B, H), dtype)
@@ -840,23 +849,22 @@ def hvp_passes(size, dtype):
     U_m_h = cp.empty((T, B, H), dtype)
     dot_U_m_h_h_prev = cp.empty((B, H), dtype)
     dot_U_m_h = cp.empty((T, B, H), dtype)
-    m = cp.empty((T, B, H), dtype)
-    dot_m = cp.empty((T, B, H), dtype)
-    parts5 = cp.empty((B, 8 * H), dtype)
-    dot_U_ifgo_m_m = cp.empty((B, 4 * H), dtype)
+    dot_m2 = cp.empty((B, 2 * H), dtype)
+    U_ifgo_m = cp.empty((B, 4 * H), dtype)
+    dot_U_i_m = cp.empty((B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
+    dot_U_f_m = cp.empty((B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
+    dot_U_g_m = cp.empty((B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
+    dot_U_o_m = cp.empty((B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
@@ -864,13 +872,13 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, m, dot_m,
+        parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, dot_m2,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts5, dot_U_ifgo_m_m, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g, dot_W_g_x,
-        dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
-        dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        parts2, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g,
+        dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i,
+        dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -924,20 +932,20 @@ def hvp_passes(size, dtype):
         W_mifgo[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
         W_mifgo[..., 3 * H:4 * H] = parts[..., 5 * H:6 * H]
         W_mifgo[..., 4 * H:5 * H] = parts[..., 7 * H:8 * H]
+        dot_U_i2[:H] = dot_U_i.T
+        dot_U_i2[H:2 * H] = U_i.T
+        dot_U_f2[:H] = dot_U_f.T
+        dot_U_f2[H:2 * H] = U_f.T
+        dot_U_g2[:H] = dot_U_g.T
+        dot_U_g2[H:2 * H] = U_g.T
+        dot_U_o2[:H] = dot_U_o.T
+        dot_U_o2[H:2 * H] = U_o.T
         dot_U_m2[..., :H] = U_m.T
         dot_U_m2[..., H:2 * H] = dot_U_m.T
-        parts4[..., :H] = U_i.T
-        parts4[..., H:2 * H] = dot_U_i.T
-        parts4[..., 2 * H:3 * H] = U_f.T
-        parts4[..., 3 * H:4 * H] = dot_U_f.T
-        parts4[..., 4 * H:5 * H] = U_g.T
-        parts4[..., 5 * H:6 * H] = dot_U_g.T
-        parts4[..., 6 * H:7 * H] = U_o.T
-        parts4[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts4[..., :H]
-        U_ifgo[..., H:2 * H] = parts4[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
         U_m_T2[...] = U_m.T
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
@@ -951,8 +959,15 @@ def hvp_passes(size, dtype):
             # m = (W_m @ x) * (U_m @ h[t-1])
             product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
             hvp_forward_step(t)
-            product(m[t], parts4, parts5)
-            product(dot_m[t], U_ifgo, dot_U_ifgo_m_m)
+            product(dot_m2[:, :H], U_ifgo, U_ifgo_m)
+            # i = sigmoid(W_i @ x + U_i @ m + b_i)
+            product(dot_m2, dot_U_i2, dot_U_i_m)
+            # f = sigmoid(W_f @ x + U_f @ m + b_f)
+            product(dot_m2, dot_U_f2, dot_U_f_m)
+            # g = tanh(W_g @ x + U_g @ m + b_g)
+            product(dot_m2, dot_U_g2, dot_U_g_m)
+            # o = sigmoid(W_o @ x + U_o @ m + b_o)
+            product(dot_m2, dot_U_o2, dot_U_o_m)
             hvp_forward_step2(t)
 
     def after():
@@ -967,9 +982,14 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts6 = cp.empty((8 * H, I), dtype)
-    parts42 = cp.empty((8 * H, H), dtype)
+    parts4 = cp.empty((8 * H, I), dtype)
+    parts5 = cp.empty((8 * H, H), dtype)
     dot_U_m22 = cp.empty((2 * H, H), dtype)
+    m = cp.empty((T, B, H), dtype)
+    dot_m = cp.empty((T, B, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_dot_m_dot_U_i_m_m = cp.empty((B, H), dtype)
     d_dot_m_dot_U_f_m_m = cp.empty((B, H), dtype)
@@ -1018,11 +1038,16 @@ def hvp_passes(size, dtype):
     d_U_g = cp.empty((H, H), dtype)
     d_W_o = cp.empty((H, I), dtype)
     d_U_o = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        W_m_x, U_m_h, dot_W_m_x, dot_U_m_h, dot_i_pre, i, dot_f_pre, f, c_rows, m, dot_m, dot_i2, dot_f2,
+        tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1056,24 +1081,25 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts6[:H] = W_i
-        parts6[H:2 * H] = dot_W_i
-        parts6[2 * H:3 * H] = W_f
-        parts6[3 * H:4 * H] = dot_W_f
-        parts6[4 * H:5 * H] = W_g
-        parts6[5 * H:6 * H] = dot_W_g
-        parts6[6 * H:7 * H] = W_o
-        parts6[7 * H:8 * H] = dot_W_o
-        parts42[:H] = U_i
-        parts42[H:2 * H] = dot_U_i
-        parts42[2 * H:3 * H] = U_f
-        parts42[3 * H:4 * H] = dot_U_f
-        parts42[4 * H:5 * H] = U_g
-        parts42[5 * H:6 * H] = dot_U_g
-        parts42[6 * H:7 * H] = U_o
-        parts42[7 * H:8 * H] = dot_U_o
+        parts4[:H] = W_i
+        parts4[H:2 * H] = dot_W_i
+        parts4[2 * H:3 * H] = W_f
+        parts4[3 * H:4 * H] = dot_W_f
+        parts4[4 * H:5 * H] = W_g
+        parts4[5 * H:6 * H] = dot_W_g
+        parts4[6 * H:7 * H] = W_o
+        parts4[7 * H:8 * H] = dot_W_o
+        parts5[:H] = U_i
+        parts5[H:2 * H] = dot_U_i
+        parts5[2 * H:3 * H] = U_f
+        parts5[3 * H:4 * H] = dot_U_f
+        parts5[4 * H:5 * H] = U_g
+        parts5[5 * H:6 * H] = dot_U_g
+        parts5[6 * H:7 * H] = U_o
+        parts5[7 * H:8 * H] = dot_U_o
         dot_U_m22[:H] = U_m
         dot_U_m22[H:2 * H] = dot_U_m
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -1087,14 +1113,14 @@ def hvp_passes(size, dtype):
             # through o = sigmoid(W_o @ x + U_o @ m + b_o)
             product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_m_dot_U_o_m_m)
             # through m = (W_m @ x) * (U_m @ h[t-1])
-            product(d_parts_pre[t], parts42, d_m[t])
+            product(d_parts_pre[t], parts5, d_m[t])
             hvp_backward_step2(t)
             product(d_dot_U_m_h2[t], dot_U_m22, d_h_prev_rows[t % 2])
             # through m = (W_m @ x) * (U_m @ h[t-1])
             product(d_dot_U_m_h2[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts6, d_x_parts.reshape(-1, I))
+        product(d_parts_pre.reshape(-1, 8 * H), parts4, d_x_parts.reshape(-1, I))
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_dot_U_m_h2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
         # through m = (W_m @ x) * (U_m @ h[t-1])

@@ -70,7 +70,7 @@ __device__ inline void forward_step_point(
     const compute_t b_i, const compute_t W_f_x, const compute_t U_f_r, const compute_t p_f,
     const compute_t b_f, const compute_t W_g_x, const compute_t U_g_r, const compute_t b_g,
     const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o, const compute_t b_o, compute_t& i,
-    compute_t& f, compute_t& g, compute_t& c, compute_t& o, compute_t& tanh_c, compute_t& m)
+    compute_t& f, compute_t& g, compute_t& c, compute_t& o, compute_t& m)
 {
     // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
@@ -87,7 +87,7 @@ __device__ inline void forward_step_point(
     const compute_t o_pre = W_o_x + U_o_r + p_o * c + b_o;
     o = sigmoid(o_pre);
     // m = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     m = o * tanh_c;
 }
 
@@ -99,13 +99,13 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ m_at)
+    storage_t* __restrict__ o_at, storage_t* __restrict__ m_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t i, f, g, c, o, tanh_c, m;
+        compute_t i, f, g, c, o, m;
         forward_step_point(
             compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(U_ifgo_r_at[iB * (4 * H) + iH]),
@@ -123,14 +123,41 @@ extern "C" __global__ void forward_step(
             compute_t(U_ifgo_r_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            i, f, g, c, o, tanh_c, m);
+            i, f, g, c, o, m);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        m_at[iB * H + iH] = storage_t(m);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t c, const compute_t o, compute_t& tanh_c, compute_t& m)
+{
+    // through m = o * tanh(c)
+    tanh_c = tanh(c);
+    m = o * tanh_c;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
+    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ m2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t tanh_c, m;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            tanh_c, m);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
     }
 }
 
@@ -187,7 +214,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_i_at,
@@ -201,7 +228,7 @@ extern "C" __global__ void backward_step2(
         backward_step2_point(
             compute_t(d_m_at[iB * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
@@ -644,23 +671,22 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_W_g_x, const compute_t dot_b_g, const compute_t dot_U_o_r_U_o,
     const compute_t dot_U_o_r_r_prev, const compute_t W_o_x, const compute_t U_o_r, const compute_t p_o,
     const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o,
-    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
-    compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& c, compute_t& dot_c,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& tanh_c, compute_t& dot_tanh_c,
-    compute_t& m, compute_t& dot_m)
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_g_pre,
+    compute_t& g, compute_t& dot_g, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o,
+    compute_t& dot_o, compute_t& dot_tanh_c, compute_t& m, compute_t& dot_m)
 {
     // i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     const compute_t dot_U_i_r = dot_U_i_r_U_i + dot_U_i_r_r_prev;
     const compute_t i_pre = W_i_x + U_i_r + p_i * c_prev + b_i;
     dot_i_pre = p_i * dot_c_prev + c_prev * dot_p_i + dot_W_i_x + dot_b_i + dot_U_i_r;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     const compute_t dot_U_f_r = dot_U_f_r_U_f + dot_U_f_r_r_prev;
     const compute_t f_pre = c_prev * p_f + W_f_x + U_f_r + b_f;
     dot_f_pre = c_prev * dot_p_f + dot_c_prev * p_f + dot_W_f_x + dot_b_f + dot_U_f_r;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
     const compute_t dot_U_g_r = dot_U_g_r_U_g + dot_U_g_r_r_prev;
     const compute_t g_pre = W_g_x + U_g_r + b_g;
@@ -677,7 +703,7 @@ __device__ inline void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // m = o * tanh(c)
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     m = o * tanh_c;
     dot_m = o * dot_tanh_c + dot_o * tanh_c;
@@ -697,18 +723,17 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ dot_m2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, m, dot_m;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, m,
+            dot_m;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
@@ -746,14 +771,12 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, m, dot_m);
+            dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, m,
+            dot_m);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
@@ -762,35 +785,57 @@ extern "C" __global__ void hvp_forward_step(
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
-        m_at[(t * B + iB) * H + iH] = storage_t(m);
-        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
-__device__ inline void hvp_forward_step2_point(
-    const compute_t dot_r_W_r, const compute_t dot_r_m, compute_t& dot_r)
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, const compute_t dot_f_pre, const compute_t f,
+    const compute_t c, const compute_t o, const compute_t dot_o, const compute_t dot_tanh_c,
+    compute_t& dot_i, compute_t& dot_f, compute_t& tanh_c, compute_t& m, compute_t& dot_m)
 {
-    // r = W_r @ m
-    dot_r = dot_r_W_r + dot_r_m;
+    // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through m = o * tanh(c)
+    tanh_c = tanh(c);
+    m = o * tanh_c;
+    dot_m = o * dot_tanh_c + dot_o * tanh_c;
 }
 
-extern "C" __global__ void hvp_forward_step2(
+extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ dot_r_W_r_at, const storage_t* __restrict__ dot_r_m_at,
-    storage_t* __restrict__ dot_r_rows_at)
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_tanh_c_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at,
+    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at)
 {
-    const int64 count = B * P, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / P;
-        const int64 iP = n % P;
-        compute_t dot_r;
-        hvp_forward_step2_point(
-            compute_t(dot_r_W_r_at[iB * P + iP]),
-            compute_t(dot_r_m_at[iB * P + iP]),
-            dot_r);
-        dot_r_rows_at[((t + 1) * B + iB) * P + iP] = storage_t(dot_r);
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_i, dot_f, tanh_c, m, dot_m;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(iT * B + iB) * H + iH]),
+            dot_i, dot_f, tanh_c, m, dot_m);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_at[(iT * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
     }
 }
 
@@ -875,17 +920,17 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
     const storage_t* __restrict__ d_m_r_at, const storage_t* __restrict__ d_dot_m_m_dot_r_W_r_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ dot_o_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_p_o_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i2_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ p_f_at,
-    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -900,7 +945,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
@@ -911,7 +956,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -922,7 +967,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);

@@ -260,11 +260,10 @@ def train_passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
-    m = cp.empty((T, B, H), dtype)
+    m = cp.empty((B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m,
+        W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, m,
     )
 
     def fill(params, inputs, state):
@@ -305,7 +304,7 @@ def train_passes(size, dtype):
             product(r_rows[t], U_ifgo, U_ifgo_r)
             forward_step(t)
             # r = W_r @ m
-            product(m[t], W_r_T, r_rows[t + 1])
+            product(m, W_r_T, r_rows[t + 1])
 
     def after():
         pass
@@ -320,6 +319,8 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, I), dtype)
     U_ifgo2 = cp.empty((4 * H, P), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
+    m2 = cp.empty((T, B, H), dtype)
     d_r = cp.empty((T, B, P), dtype)
     d_m = cp.empty((B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
@@ -331,13 +332,17 @@ def train_passes(size, dtype):
     d_p_f = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
     d_W_r = cp.empty((P, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, o, tanh_c2, m2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * P, 1,
         dy, d_r_prev_rows, d_r,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
+        d_m, o, tanh_c2, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -378,6 +383,7 @@ def train_passes(size, dtype):
         U_ifgo2[H:2 * H] = U_f
         U_ifgo2[2 * H:3 * H] = U_g
         U_ifgo2[3 * H:4 * H] = U_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -399,7 +405,7 @@ def train_passes(size, dtype):
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         backward_after_sum3()
         # through r = W_r @ m
-        product(d_r.reshape(-1, P).T, m.reshape(-1, H), d_W_r)
+        product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
 
     def results():
         dparams = {
@@ -811,10 +817,10 @@ def hvp_passes(size, dtype):
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     parts = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
+    dot_W_r2 = cp.empty((2 * H, P), dtype)
     parts3 = cp.empty((P, 8 * H), dtype)
     U_ifgo = cp.empty((P, 4 * H), dtype)
     W_r_T = cp.empty((H, P), dtype)
-    dot_W_r_T = cp.empty((H, P), dtype)
     parts2 = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
@@ -825,22 +831,16 @@ def hvp_passes(size, dtype):
     dot_U_ifgo_r_r_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
-    m = cp.empty((T, B, H), dtype)
-    dot_m = cp.empty((T, B, H), dtype)
-    dot_r_W_r = cp.empty((B, P), dtype)
-    dot_r_m = cp.empty((B, P), dtype)
+    dot_m2 = cp.empty((B, 2 * H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
@@ -849,12 +849,7 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f,
         b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c,
-        dot_tanh_c, m, dot_m,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B * P, 1,
-        dot_r_W_r, dot_r_m, dot_r_rows,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, dot_m2,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -910,6 +905,8 @@ def hvp_passes(size, dtype):
         W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
         W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
         W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        dot_W_r2[:H] = dot_W_r.T
+        dot_W_r2[H:2 * H] = W_r.T
         parts3[..., :H] = U_i.T
         parts3[..., H:2 * H] = dot_U_i.T
         parts3[..., 2 * H:3 * H] = U_f.T
@@ -923,7 +920,6 @@ def hvp_passes(size, dtype):
         U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
         U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
         W_r_T[...] = W_r.T
-        dot_W_r_T[...] = dot_W_r.T
         product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
@@ -934,12 +930,9 @@ def hvp_passes(size, dtype):
             product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
             hvp_forward_step(t)
             # r = W_r @ m
-            product(m[t], W_r_T, r_rows[t + 1])
+            product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
             # r = W_r @ m
-            product(m[t], dot_W_r_T, dot_r_W_r)
-            # r = W_r @ m
-            product(dot_m[t], W_r_T, dot_r_m)
-            hvp_forward_step2(t)
+            product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
 
     def after():
         pass
@@ -955,7 +948,12 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((8 * H, I), dtype)
     parts32 = cp.empty((8 * H, P), dtype)
-    dot_W_r2 = cp.empty((P, 2 * H), dtype)
+    dot_W_r22 = cp.empty((P, 2 * H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
+    m = cp.empty((T, B, H), dtype)
+    dot_m = cp.empty((T, B, H), dtype)
     d_dot_r = cp.empty((T, B, P), dtype)
     d_dot_m_m_dot_r_W_r = cp.empty((B, 2 * H), dtype)
     d_m_r = cp.empty((B, H), dtype)
@@ -1005,15 +1003,19 @@ def hvp_passes(size, dtype):
     d_U_o = cp.empty((H, P), dtype)
     d_p_o = cp.empty((H,), dtype)
     d_W_r = cp.empty((P, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i2, dot_f2, tanh_c2, m, dot_m,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * P, 1,
         dy, d_dot_r_prev_rows, d_dot_r,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows,
-        p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre, dot_g, p_i,
-        dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
+        d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c2, dot_o, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows,
+        p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre, dot_g, p_i,
+        dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * P, 1,
@@ -1088,15 +1090,16 @@ def hvp_passes(size, dtype):
         parts32[5 * H:6 * H] = dot_U_g
         parts32[6 * H:7 * H] = U_o
         parts32[7 * H:8 * H] = dot_U_o
-        dot_W_r2[..., :H] = W_r
-        dot_W_r2[..., H:2 * H] = dot_W_r
+        dot_W_r22[..., :H] = W_r
+        dot_W_r22[..., H:2 * H] = dot_W_r
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             # through r = W_r @ m
             product(d_r_prev_rows[t + 1], W_r, d_m_r)
             hvp_backward_step(t)
-            product(d_dot_r[t], dot_W_r2, d_dot_m_m_dot_r_W_r)
+            product(d_dot_r[t], dot_W_r22, d_dot_m_m_dot_r_W_r)
             hvp_backward_step2(t)
             product(d_parts_pre[t], parts32, d_r_prev_rows[t])
             # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)

@@ -262,14 +262,13 @@ def train_passes(size, dtype):
     W_s_c = cp.empty((B, H), dtype)
     s = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B, 1,
         delta, a_pre, a_log,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, i, f, g, o, s, a, tanh_c, h_rows,
+        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, i, f, g, o, s, a, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -325,6 +324,8 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_ifgo2 = cp.empty((4 * H, I), dtype)
     U_ifgo2 = cp.empty((4 * H, H), dtype)
+    a_log2 = cp.empty((T, B), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_a = cp.empty((T, B, H), dtype)
     d_s_pre = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
@@ -336,9 +337,17 @@ def train_passes(size, dtype):
     d_b_ifgo = cp.empty((4 * H,), dtype)
     d_W_s = cp.empty((H, H), dtype)
     d_b_s = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        a_pre, a_log2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a, d_s_pre, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, f, a_log2, s, i, g, a, d_a, d_s_pre, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -346,7 +355,7 @@ def train_passes(size, dtype):
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B, H,
-        d_a, s, a_log, a_pre, d_delta,
+        d_a, s, a_log2, a_pre, d_delta,
     )
 
     def fill(params, cotangents, dstate):
@@ -372,6 +381,8 @@ def train_passes(size, dtype):
         U_ifgo2[H:2 * H] = U_f
         U_ifgo2[2 * H:3 * H] = U_g
         U_ifgo2[3 * H:4 * H] = U_o
+        backward_before()
+        backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -828,13 +839,10 @@ def hvp_passes(size, dtype):
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
-    dot_g = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
@@ -845,7 +853,6 @@ def hvp_passes(size, dtype):
     dot_s = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, H), dtype)
     dot_a = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
@@ -859,8 +866,8 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
         dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s, c_rows, a_log,
-        dot_c_rows, dot_a_log, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o,
-        dot_o, dot_s_pre, s, dot_s, a, dot_a, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        dot_c_rows, dot_a_log, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_s_pre, s,
+        dot_s, a, dot_a, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -958,6 +965,12 @@ def hvp_passes(size, dtype):
     parts6 = cp.empty((8 * H, I), dtype)
     parts32 = cp.empty((8 * H, H), dtype)
     dot_W_s22 = cp.empty((2 * H, H), dtype)
+    a_log2 = cp.empty((T, B), dtype)
+    dot_a_log2 = cp.empty((T, B), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    dot_g2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_dot_a = cp.empty((T, B, H), dtype)
     d_a = cp.empty((T, B, H), dtype)
     d_dot_s_pre2 = cp.empty((T, B, 2 * H), dtype)
@@ -1002,11 +1015,19 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     d_U_o = cp.empty((H, H), dtype)
     d_W_s = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        a_pre, dot_a_pre, a_log2, dot_a_log2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H, 1,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, f, dot_f, a_log, dot_s_pre, s, dot_a_log, dot_o_pre, dot_tanh_c, i, dot_g_pre, g,
-        dot_i, a, dot_f_pre, dot_a, dot_i_pre, dot_g, d_dot_a, d_a, d_dot_s_pre2, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, f, dot_f2, a_log2, dot_s_pre, s, dot_a_log2, dot_o_pre, dot_tanh_c, i, dot_g_pre, g,
+        dot_i2, a, dot_f_pre, dot_a, dot_i_pre, dot_g2, d_dot_a, d_a, d_dot_s_pre2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1016,7 +1037,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, H,
-        d_dot_a, s, d_a, a_log, dot_s, dot_a_log, a_pre, dot_a_pre, d_delta,
+        d_dot_a, s, d_a, a_log2, dot_s, dot_a_log2, a_pre, dot_a_pre, d_delta,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1056,6 +1077,8 @@ def hvp_passes(size, dtype):
         parts32[7 * H:8 * H] = dot_U_o
         dot_W_s22[:H] = W_s
         dot_W_s22[H:2 * H] = dot_W_s
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):

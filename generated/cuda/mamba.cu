@@ -141,65 +141,40 @@ extern "C" __global__ void forward_before(
     }
 }
 
-__device__ inline void forward_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+__device__ inline void forward_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h_exp, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
     h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
-}
-
-extern "C" __global__ void forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
-    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
-{
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t h_exp, Delta_x_B;
-        forward_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-__device__ inline void forward_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ Delta_x_B_at)
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_exp_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N / I;
         const int64 iI = n / N % I;
         const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         for (int64 t = 0; t < T; ++t) {
-            compute_t h;
+            compute_t h_exp, h;
             forward_sequence_point(
-                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
                 h_prev,
-                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-                h);
+                h_exp, h);
+            h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
             h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
             h_prev = h;
         }
@@ -275,6 +250,32 @@ extern "C" __global__ void backward_before_sum(
     }
 }
 
+__device__ inline void backward_before_point(
+    const compute_t Delta, const compute_t x, compute_t& Delta_x)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = Delta * x;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ Delta_x2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta_x;
+        backward_before_point(
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta_x);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
 __device__ inline void backward_sequence_point(
     const compute_t d_h_next, const compute_t dy, const compute_t C, const compute_t h_exp, compute_t& d_h,
     compute_t& d_h_prev)
@@ -314,7 +315,7 @@ extern "C" __global__ void backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
     storage_t* __restrict__ d_W_r_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -325,7 +326,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
@@ -561,64 +562,38 @@ extern "C" __global__ void infer_before(
     }
 }
 
-__device__ inline void infer_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+__device__ inline void infer_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
-}
-
-extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
-    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
-{
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t h_exp, Delta_x_B;
-        infer_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-__device__ inline void infer_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ Delta_x_B_at)
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
+    storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N / I;
         const int64 iI = n / N % I;
         const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         for (int64 t = 0; t < T; ++t) {
             compute_t h;
             infer_sequence_point(
-                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
                 h_prev,
-                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
                 h);
             h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
             h_prev = h;
@@ -733,64 +708,38 @@ extern "C" __global__ void step_before(
     }
 }
 
-__device__ inline void step_before2_point(
-    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_, compute_t& h_exp,
-    compute_t& Delta_x_B)
+__device__ inline void step_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    h_exp = exp(h_pre);
-    Delta_x_B = Delta_x * B_;
-}
-
-extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ B_at,
-    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
-{
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t h_exp, Delta_x_B;
-        step_before2_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(B_at[(iT * B + iB) * N + iN]),
-            h_exp, Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-    }
-}
-
-__device__ inline void step_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, compute_t& h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ Delta_x_B_at)
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ B_at,
+    storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N / I;
         const int64 iI = n / N % I;
         const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
         compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         for (int64 t = 0; t < T; ++t) {
             compute_t h;
             step_sequence_point(
-                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(B_at[(t * B + iB) * N + iN]),
                 h_prev,
-                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
                 h);
             h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
             h_prev = h;
@@ -981,84 +930,52 @@ extern "C" __global__ void jvp_before3(
     }
 }
 
-__device__ inline void jvp_before4_point(
+__device__ inline void jvp_sequence_point(
     const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
     const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
-    compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B, compute_t& dot_Delta_x_B)
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
     const compute_t dot_h_pre = Delta * dot_A + A * dot_Delta;
-    h_exp = exp(h_pre);
-    dot_h_exp = dot_h_pre * h_exp;
-    Delta_x_B = Delta_x * B_;
-    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t dot_h_exp = dot_h_pre * h_exp;
+    const compute_t Delta_x_B = Delta_x * B_;
+    const compute_t dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    h = h_prev * h_exp + Delta_x_B;
+    dot_h = h_prev * dot_h_exp + dot_h_prev * h_exp + dot_Delta_x_B;
 }
 
-extern "C" __global__ void jvp_before4(
+extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
     const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
     const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
-    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ dot_h_exp_at,
-    storage_t* __restrict__ Delta_x_B_at, storage_t* __restrict__ dot_Delta_x_B_at)
-{
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
-        jvp_before4_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
-            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
-            h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
-    }
-}
-
-__device__ inline void jvp_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
-    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
-}
-
-extern "C" __global__ void jvp_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ Delta_x_B_at, const storage_t* __restrict__ dot_h_exp_at,
-    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_Delta_x_B_at)
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N / I;
         const int64 iI = n / N % I;
         const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
         compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         compute_t dot_h_prev = compute_t(dot_h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         for (int64 t = 0; t < T; ++t) {
             compute_t h, dot_h;
             jvp_sequence_point(
-                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
+                dot_A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(parts2_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
+                compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(dot_B_at[(t * B + iB) * N + iN]),
                 h_prev,
-                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-                compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
                 dot_h_prev,
-                compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
                 h, dot_h);
             h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
             dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
@@ -1282,88 +1199,57 @@ extern "C" __global__ void hvp_forward_before3(
     }
 }
 
-__device__ inline void hvp_forward_before4_point(
+__device__ inline void hvp_forward_sequence_point(
     const compute_t Delta, const compute_t A, const compute_t dot_Delta, const compute_t dot_A,
     const compute_t Delta_x, const compute_t B_, const compute_t dot_Delta_x, const compute_t dot_B,
-    compute_t& dot_h_pre, compute_t& h_exp, compute_t& dot_h_exp, compute_t& Delta_x_B,
-    compute_t& dot_Delta_x_B)
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& h_exp, compute_t& dot_h_exp,
+    compute_t& h, compute_t& dot_h)
 {
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     const compute_t h_pre = Delta * A;
-    dot_h_pre = Delta * dot_A + A * dot_Delta;
+    const compute_t dot_h_pre = Delta * dot_A + A * dot_Delta;
     h_exp = exp(h_pre);
     dot_h_exp = dot_h_pre * h_exp;
-    Delta_x_B = Delta_x * B_;
-    dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    const compute_t Delta_x_B = Delta_x * B_;
+    const compute_t dot_Delta_x_B = Delta_x * dot_B + B_ * dot_Delta_x;
+    h = h_prev * h_exp + Delta_x_B;
+    dot_h = h_prev * dot_h_exp + dot_h_prev * h_exp + dot_Delta_x_B;
 }
 
-extern "C" __global__ void hvp_forward_before4(
+extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
     const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
     const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_exp_at,
-    storage_t* __restrict__ dot_h_exp_at, storage_t* __restrict__ Delta_x_B_at,
-    storage_t* __restrict__ dot_Delta_x_B_at)
-{
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B;
-        hvp_forward_before4_point(
-            compute_t(Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(A_at[iI * N + iN]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_A_at[iI * N + iN]),
-            compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_B_at[(iT * B + iB) * N + iN]),
-            dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
-        dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
-        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
-        dot_h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
-        Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
-        dot_Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_Delta_x_B);
-    }
-}
-
-__device__ inline void hvp_forward_sequence_point(
-    const compute_t h_exp, const compute_t h_prev, const compute_t Delta_x_B, const compute_t dot_h_exp,
-    const compute_t dot_h_prev, const compute_t dot_Delta_x_B, compute_t& h, compute_t& dot_h)
-{
-    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    h = h_exp * h_prev + Delta_x_B;
-    dot_h = h_exp * dot_h_prev + h_prev * dot_h_exp + dot_Delta_x_B;
-}
-
-extern "C" __global__ void hvp_forward_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ Delta_x_B_at, const storage_t* __restrict__ dot_h_exp_at,
-    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_Delta_x_B_at)
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ dot_h_exp_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N / I;
         const int64 iI = n / N % I;
         const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
         compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         compute_t dot_h_prev = compute_t(dot_h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
         for (int64 t = 0; t < T; ++t) {
-            compute_t h, dot_h;
+            compute_t h_exp, dot_h_exp, h, dot_h;
             hvp_forward_sequence_point(
-                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
+                dot_A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
+                compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(dot_B_at[(t * B + iB) * N + iN]),
                 h_prev,
-                compute_t(Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-                compute_t(dot_h_exp_at[((t * B + iB) * I + iI) * N + iN]),
                 dot_h_prev,
-                compute_t(dot_Delta_x_B_at[((t * B + iB) * I + iI) * N + iN]),
-                h, dot_h);
+                h_exp, dot_h_exp, h, dot_h);
+            h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+            dot_h_exp_at[((t * B + iB) * I + iI) * N + iN] = storage_t(dot_h_exp);
             h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
             dot_h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(dot_h);
             h_prev = h;
@@ -1411,6 +1297,73 @@ extern "C" __global__ void hvp_backward_before_sum2(
         }
         block_sum(total);
         if (threadIdx.x == 0) d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_Delta_pre, const compute_t Delta, const compute_t x, const compute_t dot_x,
+    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    dot_Delta = -dot_Delta_pre * expm1(-Delta);
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = Delta * x;
+    dot_Delta_x = Delta * dot_x + x * dot_Delta;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dot_Delta_pre_at, const storage_t* __restrict__ Delta_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ dot_Delta2_at, storage_t* __restrict__ Delta_x2_at,
+    storage_t* __restrict__ dot_Delta_x2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t dot_Delta, Delta_x, dot_Delta_x;
+        hvp_backward_before_point(
+            compute_t(dot_Delta_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_x_at[(iT * B + iB) * I + iI]),
+            dot_Delta, Delta_x, dot_Delta_x);
+        dot_Delta2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dot_Delta, const compute_t dot_A, const compute_t Delta, const compute_t A,
+    compute_t& dot_h_pre)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    dot_h_pre = dot_Delta * A + dot_A * Delta;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dot_Delta2_at, const storage_t* __restrict__ dot_A_at,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    storage_t* __restrict__ dot_h_pre2_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t dot_h_pre;
+        hvp_backward_before2_point(
+            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_A_at[iI * N + iN]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
+            dot_h_pre);
+        dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
     }
 }
 
@@ -1465,7 +1418,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x2_at,
     storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -1476,7 +1429,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
@@ -1486,7 +1439,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
     storage_t* __restrict__ d_B_Delta_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -1497,7 +1450,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
@@ -1507,7 +1460,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x2_at,
     storage_t* __restrict__ d_B_dot_Delta_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -1518,7 +1471,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_x2_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
@@ -1578,7 +1531,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_B_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre2_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ A_at, const storage_t* __restrict__ dot_A_at,
     storage_t* __restrict__ d_dot_Delta_x_at, storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
@@ -1599,7 +1552,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
@@ -1691,7 +1644,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta2_at,
     storage_t* __restrict__ d_A_dot_h_pre_at)
 {
     const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1704,7 +1657,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1777,7 +1730,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_C_at,
     const storage_t* __restrict__ d_x_dot_C_W_C_at, const storage_t* __restrict__ d_Delta_x_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_dot_Delta_x_at,
-    const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_Delta2_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1793,7 +1746,7 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

@@ -218,9 +218,8 @@ def train_passes(size, dtype):
     W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
-    h_exp = cp.empty((T, B, I, N), dtype)
     Delta_x = cp.empty((T, B, I), dtype)
-    Delta_x_B = cp.empty((T, B, I, N), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
     h_C = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
     forward_once = kernel(
@@ -231,13 +230,9 @@ def train_passes(size, dtype):
         "forward_before", "each", T * B * I, 1,
         W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * I * N, 1,
-        Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * I * N, 1,
-        h_exp, h_rows, Delta_x_B,
+        Delta, A, Delta_x, W_r_x_B_C, h_rows, h_exp,
     )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * I, N,
@@ -268,7 +263,6 @@ def train_passes(size, dtype):
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         forward_before()
-        forward_before2()
 
     def loop():
         forward_sequence()
@@ -286,6 +280,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, I), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
     W_rB = cp.empty((R + N, I), dtype)
+    Delta_x2 = cp.empty((T, B, I), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
     d_h = cp.empty((T, B, I, N), dtype)
@@ -307,13 +302,17 @@ def train_passes(size, dtype):
         "backward_before_sum", "rows", T * B * N, I,
         dy, h_rows, d_C,
     )
+    backward_before = kernel(
+        "backward_before", "each", T * B * I, 1,
+        Delta, x, Delta_x2,
+    )
     backward_sequence = kernel(
         "backward_sequence", "each", B * I * N, 1,
         d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * N, I,
-        d_h, Delta_x, d_W_r_x_B,
+        d_h, Delta_x2, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", I, T * B,
@@ -356,6 +355,7 @@ def train_passes(size, dtype):
         backward_before_sum()
         # through C = W_C @ x
         product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+        backward_before()
 
     def loop():
         backward_sequence()
@@ -417,9 +417,7 @@ def infer_passes(size, dtype):
     W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
-    h_exp = cp.empty((T, B, I, N), dtype)
     Delta_x = cp.empty((T, B, I), dtype)
-    Delta_x_B = cp.empty((T, B, I, N), dtype)
     h_C = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
     infer_once = kernel(
@@ -430,13 +428,9 @@ def infer_passes(size, dtype):
         "infer_before", "each", T * B * I, 1,
         W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * I * N, 1,
-        Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * I * N, 1,
-        h_exp, h_rows, Delta_x_B,
+        Delta, A, Delta_x, W_r_x_B_C, h_rows,
     )
     infer_after_sum = kernel(
         "infer_after_sum", "rows", T * B * I, N,
@@ -467,7 +461,6 @@ def infer_passes(size, dtype):
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         infer_before()
-        infer_before2()
 
     def loop():
         infer_sequence()
@@ -504,9 +497,7 @@ def step_passes(size, dtype):
     Delta = cp.empty((T, B, I), dtype)
     B_ = cp.empty((T, B, N), dtype)
     C = cp.empty((T, B, N), dtype)
-    h_exp = cp.empty((T, B, I, N), dtype)
     Delta_x = cp.empty((T, B, I), dtype)
-    Delta_x_B = cp.empty((T, B, I, N), dtype)
     h_C = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
     step_once = kernel(
@@ -517,13 +508,9 @@ def step_passes(size, dtype):
         "step_before", "each", T * B * I, 1,
         W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * I * N, 1,
-        Delta, A, Delta_x, B_, h_exp, Delta_x_B,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * I * N, 1,
-        h_exp, h_rows, Delta_x_B,
+        Delta, A, Delta_x, B_, h_rows,
     )
     step_after_sum = kernel(
         "step_after_sum", "rows", T * B * I, N,
@@ -556,7 +543,6 @@ def step_passes(size, dtype):
         # C = W_C @ x
         product(x.reshape(-1, I), W_C.T, C.reshape(-1, N))
         step_before()
-        step_before2()
 
     def loop():
         step_sequence()
@@ -610,12 +596,8 @@ def jvp_passes(size, dtype):
     dot_Delta = cp.empty((T, B, I), dtype)
     dot_B = cp.empty((T, B, N), dtype)
     dot_C = cp.empty((T, B, N), dtype)
-    h_exp = cp.empty((T, B, I, N), dtype)
-    dot_h_exp = cp.empty((T, B, I, N), dtype)
     Delta_x = cp.empty((T, B, I), dtype)
     dot_Delta_x = cp.empty((T, B, I), dtype)
-    Delta_x_B = cp.empty((T, B, I, N), dtype)
-    dot_Delta_x_B = cp.empty((T, B, I, N), dtype)
     h_C = cp.empty((T, B, I), dtype)
     dot_h_C_h = cp.empty((T, B, I), dtype)
     dot_h_C_C = cp.empty((T, B, I), dtype)
@@ -637,14 +619,9 @@ def jvp_passes(size, dtype):
         "jvp_before3", "each", T * B * N, 1,
         parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
-    jvp_before4 = kernel(
-        "jvp_before4", "each", T * B * I * N, 1,
-        Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_exp, dot_h_exp, Delta_x_B,
-        dot_Delta_x_B,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * I * N, 1,
-        h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_rows, dot_h_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * I, N,
@@ -698,7 +675,6 @@ def jvp_passes(size, dtype):
         product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
         jvp_before2()
         jvp_before3()
-        jvp_before4()
 
     def loop():
         jvp_sequence()
@@ -753,13 +729,10 @@ def hvp_passes(size, dtype):
     dot_Delta = cp.empty((T, B, I), dtype)
     dot_B = cp.empty((T, B, N), dtype)
     dot_C = cp.empty((T, B, N), dtype)
-    dot_h_pre = cp.empty((T, B, I, N), dtype)
-    h_exp = cp.empty((T, B, I, N), dtype)
-    dot_h_exp = cp.empty((T, B, I, N), dtype)
     Delta_x = cp.empty((T, B, I), dtype)
     dot_Delta_x = cp.empty((T, B, I), dtype)
-    Delta_x_B = cp.empty((T, B, I, N), dtype)
-    dot_Delta_x_B = cp.empty((T, B, I, N), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
+    dot_h_exp = cp.empty((T, B, I, N), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", I * N, 1,
         A_log, dot_A_log, exp_A_log, A, dot_A,
@@ -777,14 +750,10 @@ def hvp_passes(size, dtype):
         "hvp_forward_before3", "each", T * B * N, 1,
         dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", "each", T * B * I * N, 1,
-        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B, dot_h_pre, h_exp, dot_h_exp,
-        Delta_x_B, dot_Delta_x_B,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * I * N, 1,
-        h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
+        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B, h_rows, dot_h_rows, h_exp,
+        dot_h_exp,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -824,7 +793,6 @@ def hvp_passes(size, dtype):
         product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
         hvp_forward_before2()
         hvp_forward_before3()
-        hvp_forward_before4()
 
     def loop():
         hvp_forward_sequence()
@@ -842,6 +810,10 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, I, N), dtype)
     dot_W_d22 = cp.empty((2 * I, R), dtype)
     parts2 = cp.empty((2 * R + 2 * N, I), dtype)
+    dot_Delta2 = cp.empty((T, B, I), dtype)
+    Delta_x2 = cp.empty((T, B, I), dtype)
+    dot_Delta_x2 = cp.empty((T, B, I), dtype)
+    dot_h_pre2 = cp.empty((T, B, I, N), dtype)
     d_dot_C = cp.empty((T, B, N), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
@@ -889,21 +861,29 @@ def hvp_passes(size, dtype):
         "hvp_backward_before_sum2", "rows", T * B * N, I,
         dy, dot_h_rows, d_C,
     )
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * I, 1,
+        dot_Delta_pre, Delta, x, dot_x, dot_Delta2, Delta_x2, dot_Delta_x2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * I * N, 1,
+        dot_Delta2, dot_A, Delta, A, dot_h_pre2,
+    )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * I * N, 1,
         d_dot_h_prev_rows, dy, W_r_x_B_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp, d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * N, I,
-        d_dot_h, Delta_x, d_parts,
+        d_dot_h, Delta_x2, d_parts,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * N, I,
-        d_h, Delta_x, d_B_Delta_x_B,
+        d_h, Delta_x2, d_B_Delta_x_B,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * N, I,
-        d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
+        d_dot_h, dot_Delta_x2, d_B_dot_Delta_x_B,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", I, T * B,
@@ -915,7 +895,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * I, N,
-        d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x,
+        d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre2, dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x,
         d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre, d_dot_Delta_dot_h_pre,
         d_Delta_h_pre, d_Delta_dot_h_pre,
     )
@@ -929,7 +909,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "columns", I * N, T * B,
-        d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
+        d_dot_h_pre, dot_Delta2, d_A_dot_h_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
@@ -938,7 +918,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta, dy, dot_D, d_x,
+        d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta2, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", I * N, 1,
@@ -978,6 +958,8 @@ def hvp_passes(size, dtype):
         product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
         # through C = W_C @ x
         product(d_dot_C.reshape(-1, N), dot_W_C, d_x_dot_C_W_C.reshape(-1, I))
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         hvp_backward_sequence()

@@ -75,7 +75,7 @@ extern "C" __global__ void forward_step(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             f, f_h);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
+        f_h_at[iB * H + iH] = storage_t(f_h);
     }
 }
 
@@ -110,6 +110,32 @@ extern "C" __global__ void forward_step2(
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t f, const compute_t h_prev, compute_t& f_h)
+{
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = f * h_prev;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ f_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t f_h;
+        backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            f_h);
+        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -535,7 +561,7 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ f_h_at, storage_t* __restrict__ dot_f_h_at)
+    storage_t* __restrict__ dot_f_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -556,21 +582,20 @@ extern "C" __global__ void hvp_forward_step(
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
-        dot_f_h_at[(t * B + iB) * H + iH] = storage_t(dot_f_h);
+        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
+        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t dot_U_h_f_h_U_h, const compute_t dot_U_h_f_h_f_h, const compute_t W_h_x,
-    const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
-    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
+    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
+    const compute_t dot_f, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    const compute_t dot_U_h_f_h = dot_U_h_f_h_U_h + dot_U_h_f_h_f_h;
     const compute_t n_pre = W_h_x + U_h_f_h + b_h;
-    dot_n_pre = dot_W_h_x + dot_b_h + dot_U_h_f_h;
+    dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - f) * h[t-1] + f * n
@@ -581,9 +606,9 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_h_at, const storage_t* __restrict__ dot_U_h_f_h_f_h_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_h_at,
-    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_W_h_x_at,
+    const storage_t* __restrict__ dot_U_h_f_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
@@ -594,12 +619,11 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_f_h_f_h_at[iB * H + iH]),
             compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts_h_at[iB * (2 * H) + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
+            compute_t(dot_U_h_f_h_at[iB * H + iH]),
             compute_t(dot_b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -611,6 +635,38 @@ extern "C" __global__ void hvp_forward_step2(
         dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
+    compute_t& f_h, compute_t& dot_f_h)
+{
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = f * h_prev;
+    dot_f_h = f * dot_h_prev + h_prev * dot_f;
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_f_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ f_h_at, storage_t* __restrict__ dot_f_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t f_h, dot_f_h;
+        hvp_backward_before_point(
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            f_h, dot_f_h);
+        f_h_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        dot_f_h_at[(iT * B + iB) * H + iH] = storage_t(dot_f_h);
     }
 }
 

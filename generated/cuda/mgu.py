@@ -207,7 +207,7 @@ def train_passes(size, dtype):
     W_fh_x = cp.empty((T, B, 2 * H), dtype)
     U_f_h = cp.empty((B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    f_h = cp.empty((T, B, H), dtype)
+    f_h = cp.empty((B, H), dtype)
     U_h_f_h = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
@@ -242,7 +242,7 @@ def train_passes(size, dtype):
             product(h_rows[t], U_f_T, U_f_h)
             forward_step(t)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(f_h[t], U_h_T, U_h_f_h)
+            product(f_h, U_h_T, U_h_f_h)
             forward_step2(t)
 
     def after():
@@ -256,6 +256,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     W_fh2 = cp.empty((2 * H, I), dtype)
+    f_h2 = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_fn_pre = cp.empty((T, B, 2 * H), dtype)
     d_f_h = cp.empty((B, H), dtype)
@@ -265,6 +266,10 @@ def train_passes(size, dtype):
     d_U_f = cp.empty((H, H), dtype)
     d_b_fh = cp.empty((2 * H,), dtype)
     d_U_h = cp.empty((H, H), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        f, h_rows, f_h2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, f, n, d_h, d_fn_pre,
@@ -289,6 +294,7 @@ def train_passes(size, dtype):
     def before():
         W_fh2[:H] = W_f
         W_fh2[H:2 * H] = W_h
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -307,7 +313,7 @@ def train_passes(size, dtype):
         product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
         cp.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
+        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
 
     def results():
         dparams = {
@@ -585,8 +591,8 @@ def hvp_passes(size, dtype):
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     parts = cp.empty((I, 4 * H), dtype)
     W_fh = cp.empty((I, 2 * H), dtype)
+    dot_U_h2 = cp.empty((2 * H, H), dtype)
     dot_U_f2 = cp.empty((H, 2 * H), dtype)
-    dot_U_h2 = cp.empty((H, 2 * H), dtype)
     U_f_T2 = cp.empty((H, H), dtype)
     U_h_T2 = cp.empty((H, H), dtype)
     parts2 = cp.empty((T, B, 4 * H), dtype)
@@ -598,10 +604,9 @@ def hvp_passes(size, dtype):
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
-    f_h = cp.empty((T, B, H), dtype)
-    dot_f_h = cp.empty((T, B, H), dtype)
-    parts_h = cp.empty((B, 2 * H), dtype)
-    dot_U_h_f_h_f_h = cp.empty((B, H), dtype)
+    dot_f_h2 = cp.empty((B, 2 * H), dtype)
+    U_h_f_h = cp.empty((B, H), dtype)
+    dot_U_h_f_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -612,12 +617,12 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, dot_f_pre, f, dot_f,
-        f_h, dot_f_h,
+        dot_f_h2,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts_h, dot_U_h_f_h_f_h, parts2, b_h, dot_W_h_x, dot_b_h, f, h_rows, dot_f, dot_h_rows, dot_n_pre,
-        n, dot_n,
+        parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows, dot_n_pre, n,
+        dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -645,10 +650,10 @@ def hvp_passes(size, dtype):
         parts[..., 3 * H:4 * H] = dot_W_h.T
         W_fh[..., :H] = parts[..., :H]
         W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        dot_U_h2[:H] = dot_U_h.T
+        dot_U_h2[H:2 * H] = U_h.T
         dot_U_f2[..., :H] = U_f.T
         dot_U_f2[..., H:2 * H] = dot_U_f.T
-        dot_U_h2[..., :H] = U_h.T
-        dot_U_h2[..., H:2 * H] = dot_U_h.T
         U_f_T2[...] = U_f.T
         U_h_T2[...] = U_h.T
         product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
@@ -661,9 +666,10 @@ def hvp_passes(size, dtype):
             # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
             product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
             hvp_forward_step(t)
-            product(f_h[t], dot_U_h2, parts_h)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(dot_f_h[t], U_h_T2, dot_U_h_f_h_f_h)
+            product(dot_f_h2[:, :H], U_h_T2, U_h_f_h)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
             hvp_forward_step2(t)
 
     def after():
@@ -680,6 +686,8 @@ def hvp_passes(size, dtype):
     dot_W_f2 = cp.empty((2 * H, I), dtype)
     dot_U_h22 = cp.empty((2 * H, H), dtype)
     dot_U_f22 = cp.empty((2 * H, H), dtype)
+    f_h = cp.empty((T, B, H), dtype)
+    dot_f_h = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_f_h = cp.empty((B, H), dtype)
@@ -704,6 +712,10 @@ def hvp_passes(size, dtype):
     d_U_f = cp.empty((H, H), dtype)
     d_W_h = cp.empty((H, I), dtype)
     d_U_h = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        f, h_rows, dot_f, dot_h_rows, f_h, dot_f_h,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_dot_n_pre2,
@@ -744,6 +756,7 @@ def hvp_passes(size, dtype):
         dot_U_h22[H:2 * H] = dot_U_h
         dot_U_f22[:H] = U_f
         dot_U_f22[H:2 * H] = dot_U_f
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

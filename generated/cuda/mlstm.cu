@@ -163,32 +163,6 @@ extern "C" __global__ void forward_before2(
     }
 }
 
-__device__ inline void forward_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -274,16 +248,19 @@ extern "C" __global__ void forward_sequence(
 }
 
 __device__ inline void forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void forward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -294,10 +271,11 @@ extern "C" __global__ void forward_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             forward_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -340,8 +318,7 @@ extern "C" __global__ void forward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
     const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ n_q_at,
-    storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ h_exp_at,
-    storage_t* __restrict__ max_abs_n_q_at)
+    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ max_abs_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -369,7 +346,6 @@ extern "C" __global__ void forward_after_rows(
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         if (threadIdx.x == 0) {
-            abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
             max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
         }
     }
@@ -425,16 +401,19 @@ extern "C" __global__ void forward_after(
 
 extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ C_q_at, const storage_t* __restrict__ max_abs_n_q_at,
-    const storage_t* __restrict__ abs_n_q_at, const storage_t* __restrict__ h_exp_at,
-    const storage_t* __restrict__ n_q_at, storage_t* __restrict__ d_C_q_at,
+    const storage_t* __restrict__ C_q_at, storage_t* __restrict__ d_C_q_at,
     storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         compute_t d_max_abs_n_q_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
@@ -454,9 +433,6 @@ extern "C" __global__ void backward_before_rows(
         block_sum(d_max_abs_n_q_total);
         const compute_t d_max_abs_n_q = d_max_abs_n_q_total;
 
-        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
-        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
         const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
@@ -517,31 +493,37 @@ extern "C" __global__ void backward_before(
 }
 
 __device__ inline void backward_step_point(
-    const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
-    compute_t& d_C_prev)
+    const compute_t v, const compute_t k_, const compute_t d_C_next, const compute_t d_C_q,
+    const compute_t q, const compute_t f, compute_t& v_k, compute_t& d_C, compute_t& d_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
     d_C = d_C_next + d_C_q * q;
     d_C_prev = f * d_C;
 }
 
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_C_prev_rows_at, const storage_t* __restrict__ d_C_q_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ d_C_at)
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ v_k2_at,
+    storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / K / H;
         const int64 iH = n / K % H;
         const int64 iK = n % K;
-        compute_t d_C, d_C_prev;
+        compute_t v_k, d_C, d_C_prev;
         backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            d_C, d_C_prev);
+            v_k, d_C, d_C_prev);
+        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -570,7 +552,7 @@ extern "C" __global__ void backward_step_sum(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k2_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -580,7 +562,7 @@ extern "C" __global__ void backward_step_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -993,32 +975,6 @@ extern "C" __global__ void infer_before2(
     }
 }
 
-__device__ inline void infer_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void infer_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        infer_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1100,16 +1056,19 @@ extern "C" __global__ void infer_sequence(
 }
 
 __device__ inline void infer_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void infer_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1120,10 +1079,11 @@ extern "C" __global__ void infer_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             infer_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -1333,32 +1293,6 @@ extern "C" __global__ void step_before2(
     }
 }
 
-__device__ inline void step_before3_point(
-    const compute_t v, const compute_t k_, compute_t& v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-}
-
-extern "C" __global__ void step_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k;
-        step_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-    }
-}
-
 extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1440,16 +1374,19 @@ extern "C" __global__ void step_sequence(
 }
 
 __device__ inline void step_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k, compute_t& C)
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
     C = f * C_prev + i * v_k;
 }
 
 extern "C" __global__ void step_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1460,10 +1397,11 @@ extern "C" __global__ void step_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C;
             step_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             C_prev = C;
@@ -1707,39 +1645,6 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        jvp_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
-    }
-}
-
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
@@ -1872,21 +1777,24 @@ extern "C" __global__ void jvp_sequence(
 }
 
 __device__ inline void jvp_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" __global__ void jvp_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_C_rows_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1898,14 +1806,16 @@ extern "C" __global__ void jvp_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C, dot_C;
             jvp_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 compute_t(dot_f_at[t * B + iB]),
                 dot_C_prev,
                 compute_t(dot_i_at[t * B + iB]),
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C, dot_C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2162,7 +2072,7 @@ __device__ inline void hvp_forward_before2_point(
     const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, const compute_t b_v,
     const compute_t dot_b_v, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
     const compute_t W_o_x, const compute_t b_o, const compute_t dot_b_o, compute_t& v, compute_t& dot_v,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o)
+    compute_t& dot_o_pre, compute_t& o)
 {
     // v = W_v @ x + b_v
     const compute_t dot_W_v_x = dot_W_v_x_W_v + dot_W_v_x_x;
@@ -2173,7 +2083,6 @@ __device__ inline void hvp_forward_before2_point(
     const compute_t o_pre = W_o_x + b_o;
     dot_o_pre = dot_b_o + dot_W_o_x;
     o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
 }
 
 extern "C" __global__ void hvp_forward_before2(
@@ -2182,14 +2091,14 @@ extern "C" __global__ void hvp_forward_before2(
     const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
+    storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t v, dot_v, dot_o_pre, o, dot_o;
+        compute_t v, dot_v, dot_o_pre, o;
         hvp_forward_before2_point(
             compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
@@ -2201,45 +2110,11 @@ extern "C" __global__ void hvp_forward_before2(
             compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            v, dot_v, dot_o_pre, o, dot_o);
+            v, dot_v, dot_o_pre, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
         dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(iT * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-    }
-}
-
-__device__ inline void hvp_forward_before3_point(
-    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
-    compute_t& dot_v_k)
-{
-    // C = f * C[t-1] + i * outer(v, k)
-    v_k = v * k_;
-    dot_v_k = v * dot_k + k_ * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_k, dot_v_k;
-        hvp_forward_before3_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k_at[(iT * B + iB) * K + iK]),
-            v_k, dot_v_k);
-        v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
     }
 }
 
@@ -2383,21 +2258,24 @@ extern "C" __global__ void hvp_forward_sequence(
 }
 
 __device__ inline void hvp_forward_sequence2_point(
-    const compute_t f, const compute_t C_prev, const compute_t i, const compute_t v_k,
-    const compute_t dot_f, const compute_t dot_C_prev, const compute_t dot_i, const compute_t dot_v_k,
-    compute_t& C, compute_t& dot_C)
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, const compute_t f,
+    const compute_t C_prev, const compute_t i, const compute_t dot_f, const compute_t dot_C_prev,
+    const compute_t dot_i, compute_t& C, compute_t& dot_C)
 {
     // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    const compute_t dot_v_k = v * dot_k + k_ * dot_v;
     C = f * C_prev + i * v_k;
-    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + v_k * dot_i;
+    dot_C = f * dot_C_prev + C_prev * dot_f + i * dot_v_k + dot_i * v_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ C_rows_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ v_k_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_C_rows_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_v_k_at)
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_i_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2409,14 +2287,16 @@ extern "C" __global__ void hvp_forward_sequence2(
         for (int64 t = 0; t < T; ++t) {
             compute_t C, dot_C;
             hvp_forward_sequence2_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_k_at[(t * B + iB) * K + iK]),
                 compute_t(f_at[t * B + iB]),
                 C_prev,
                 compute_t(i_at[t * B + iB]),
-                compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 compute_t(dot_f_at[t * B + iB]),
                 dot_C_prev,
                 compute_t(dot_i_at[t * B + iB]),
-                compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]),
                 C, dot_C);
             C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
             dot_C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_C);
@@ -2474,8 +2354,8 @@ extern "C" __global__ void hvp_forward_after_rows(
     const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
     const storage_t* __restrict__ dot_n_rows_at, const storage_t* __restrict__ dot_q_at,
     const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ dot_m_rows_at,
-    storage_t* __restrict__ n_q_at, storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ h_exp_at,
-    storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ dot_max_abs_n_q_at)
+    storage_t* __restrict__ n_q_at, storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ dot_max_abs_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2513,12 +2393,9 @@ extern "C" __global__ void hvp_forward_after_rows(
         const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
         const compute_t abs_n_q = absolute(n_q);
         const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
-        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
             (h_exp)) * dot_abs_n_q;
         if (threadIdx.x == 0) {
-            abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
             dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
         }
     }
@@ -2588,48 +2465,67 @@ extern "C" __global__ void hvp_forward_after(
 
 extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ C_q_at, const storage_t* __restrict__ max_abs_n_q_at,
-    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_C_q_at,
-    const storage_t* __restrict__ dot_max_abs_n_q_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ abs_n_q_at, const storage_t* __restrict__ h_exp_at,
-    const storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ n_q_at,
-    storage_t* __restrict__ d_dot_C_q_at, storage_t* __restrict__ d_C_q_at,
-    storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at,
-    storage_t* __restrict__ d_dot_h_exp_at, storage_t* __restrict__ d_h_exp_at,
-    storage_t* __restrict__ d_dot_n_q_at, storage_t* __restrict__ d_n_q_at)
+    const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ C_q_at,
+    const storage_t* __restrict__ dot_C_q_at, const storage_t* __restrict__ dot_max_abs_n_q_at,
+    const storage_t* __restrict__ dot_m_rows_at, storage_t* __restrict__ dot_i2_at,
+    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_dot_C_q_at,
+    storage_t* __restrict__ d_C_q_at, storage_t* __restrict__ d_dot_o_pre_at,
+    storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_dot_h_exp_at,
+    storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_dot_n_q_at,
+    storage_t* __restrict__ d_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t dot_i_pre = compute_t(dot_i_pre_at[iT * B + iB]);
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        const compute_t dot_f_pre = compute_t(dot_f_pre_at[iT * B + iB]);
+        const compute_t f = compute_t(f_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         const compute_t dot_max_abs_n_q = compute_t(dot_max_abs_n_q_at[iT * B + iB]);
+        // through i = exp(log_i - m)
+        const compute_t dot_i = dot_i_pre * i;
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t dot_f = dot_f_pre * f;
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        if (threadIdx.x == 0) {
+            dot_i2_at[iT * B + iB] = storage_t(dot_i);
+            dot_f2_at[iT * B + iB] = storage_t(dot_f);
+        }
         compute_t d_dot_max_abs_n_q_total = 0;
         compute_t d_max_abs_n_q_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
-            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o_at[(iT * B + iB) * H + iH]);
-            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
-            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-            const compute_t s1 = 1 / square(max_abs_n_q);
-            const compute_t s2 = C_q * s1;
-            const compute_t d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
-            const compute_t s3 = o * s1;
-            const compute_t d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q,
-                compute_t(3)) - dot_o * s2 - dot_C_q * s3);
-            const compute_t s4 = 1 / max_abs_n_q;
-            const compute_t s5 = dy * s4;
-            const compute_t d_dot_C_q = o * s5;
-            const compute_t d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
             // through o = sigmoid(W_o @ x + b_o)
-            const compute_t d_dot_o = C_q * s5;
-            const compute_t s6 = 1 - o;
-            const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) *
-                d_dot_o;
-            const compute_t s7 = o * s6;
+            const compute_t s1 = 1 - o;
+            const compute_t dot_o = dot_o_pre * o * s1;
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t s2 = 1 / square(max_abs_n_q);
+            const compute_t s3 = C_q * s2;
+            const compute_t d_dot_h_by_dot_max_abs_n_q = -o * dy * s3;
+            const compute_t s4 = o * s2;
+            const compute_t d_dot_h_by_max_abs_n_q = (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q, compute_t(3))
+                - dot_C_q * s4 - dot_o * s3) * dy;
+            const compute_t s5 = 1 / max_abs_n_q;
+            const compute_t s6 = dy * s5;
+            const compute_t d_dot_C_q = o * s6;
+            const compute_t d_C_q = dy * (dot_o * s5 - dot_max_abs_n_q * s4);
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_dot_o = C_q * s6;
+            const compute_t d_o = (dot_o_pre * s1 - dot_o_pre * o) * d_dot_o + dy * (dot_C_q * s5 - dot_max_abs_n_q
+                * s3);
+            const compute_t s7 = o * s1;
             const compute_t d_dot_o_pre = d_dot_o * s7;
             const compute_t d_o_pre = d_o * s7;
             d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
@@ -2643,10 +2539,7 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_dot_max_abs_n_q = d_dot_max_abs_n_q_total;
         const compute_t d_max_abs_n_q = d_max_abs_n_q_total;
 
-        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
-        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t s8 = compute_t((h_exp) > (abs_n_q));
         const compute_t d_dot_h_exp = d_dot_max_abs_n_q * s8;
@@ -2768,11 +2661,14 @@ extern "C" __global__ void hvp_backward_before(
 }
 
 __device__ inline void hvp_backward_step_point(
+    const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k,
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
-    const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
+    const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f, compute_t& v_k,
+    compute_t& dot_v_k, compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
 {
     // through C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+    dot_v_k = v * dot_k + k_ * dot_v;
     d_dot_C = d_dot_C_next + d_dot_C_q * q;
     d_C = d_dot_C_q * dot_q + q * d_C_q + d_C_next;
     d_C_prev = f * d_C + dot_f * d_dot_C;
@@ -2781,10 +2677,13 @@ __device__ inline void hvp_backward_step_point(
 
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_dot_C_prev_rows_at, const storage_t* __restrict__ d_dot_C_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_C_prev_rows_at,
     const storage_t* __restrict__ d_C_q_at, const storage_t* __restrict__ dot_q_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
+    storage_t* __restrict__ v_k2_at, storage_t* __restrict__ dot_v_k2_at,
     storage_t* __restrict__ d_dot_C_at, storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2792,8 +2691,12 @@ extern "C" __global__ void hvp_backward_step(
         const int64 iB = n / K / H;
         const int64 iH = n / K % H;
         const int64 iK = n % K;
-        compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
+        compute_t v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev;
         hvp_backward_step_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(dot_v_at[(t * B + iB) * H + iH]),
+            compute_t(dot_k_at[(t * B + iB) * K + iK]),
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -2801,8 +2704,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            compute_t(dot_f_at[t * B + iB]),
-            d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+            compute_t(dot_f2_at[t * B + iB]),
+            v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
+        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k2_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -2873,7 +2778,7 @@ extern "C" __global__ void hvp_backward_step_sum3(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k2_at,
     storage_t* __restrict__ d_dot_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2883,7 +2788,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_i_dot_C_at[iB] = storage_t(total);
@@ -2893,7 +2798,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k2_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2903,7 +2808,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -2913,7 +2818,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k2_at,
     storage_t* __restrict__ d_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2923,7 +2828,7 @@ extern "C" __global__ void hvp_backward_step_sum6(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_v_k2_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_dot_C_at[iB] = storage_t(total);
@@ -2935,7 +2840,7 @@ extern "C" __global__ void hvp_backward_step_rows(
     storage_t* __restrict__ d_dot_n_prev_rows_at, const storage_t* __restrict__ d_dot_n_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_n_prev_rows_at,
     const storage_t* __restrict__ d_n_q_at, const storage_t* __restrict__ dot_q_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
     const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ dot_n_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ d_dot_f_dot_C_at, const storage_t* __restrict__ dot_f_pre_at,
@@ -2957,7 +2862,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
         const compute_t f = compute_t(f_at[t * B + iB]);
-        const compute_t dot_f = compute_t(dot_f_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f2_at[t * B + iB]);
         compute_t d_dot_f_dot_n_total = 0;
         compute_t d_f_n_total = 0;
         compute_t d_f_dot_n_total = 0;
@@ -3226,7 +3131,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i2_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_dot_v_k_at, storage_t* __restrict__ d_v_k_at,
     storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
@@ -3237,7 +3142,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         const compute_t i = compute_t(i_at[iT * B + iB]);
-        const compute_t dot_i = compute_t(dot_i_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i2_at[iT * B + iB]);
         compute_t d_dot_v_total = 0;
         compute_t d_v_v_k_total = 0;
         compute_t d_v_dot_v_k_total = 0;
@@ -3374,7 +3279,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_k_v_k_at,
     const storage_t* __restrict__ d_k_dot_v_k_at, const storage_t* __restrict__ d_n_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ sqrt_K_at,
+    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ sqrt_K_at,
     storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3390,7 +3295,7 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_i_at[iT * B + iB]),
+            compute_t(dot_i2_at[iT * B + iB]),
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);

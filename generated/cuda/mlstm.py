@@ -254,13 +254,11 @@ def train_passes(size, dtype):
     log_i = cp.empty((T, B), dtype)
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     m_pre = cp.empty((T, B), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
     n_q = cp.empty((T, B), dtype)
-    abs_n_q = cp.empty((T, B), dtype)
     h_exp = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
     h = cp.empty((T, B, H), dtype)
@@ -276,10 +274,6 @@ def train_passes(size, dtype):
         "forward_before2", "each", T * B * H, 1,
         W_qkvo_x, b_v, b_o, v, o,
     )
-    forward_before3 = kernel(
-        "forward_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f_softplus, log_f,
@@ -290,7 +284,7 @@ def train_passes(size, dtype):
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     forward_sequence3 = kernel(
         "forward_sequence3", "each", B * K, 1,
@@ -298,7 +292,7 @@ def train_passes(size, dtype):
     )
     forward_after_rows = kernel(
         "forward_after_rows", "rows", T * B, K,
-        n_rows, q, m_rows, n_q, abs_n_q, h_exp, max_abs_n_q,
+        n_rows, q, m_rows, n_q, h_exp, max_abs_n_q,
     )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * H, K,
@@ -336,7 +330,6 @@ def train_passes(size, dtype):
         product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
         forward_before()
         forward_before2()
-        forward_before3()
         forward_before_rows()
 
     def loop():
@@ -368,6 +361,7 @@ def train_passes(size, dtype):
     d_q = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
+    v_k2 = cp.empty((B, H, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_f_C = cp.empty((B,), dtype)
@@ -399,7 +393,7 @@ def train_passes(size, dtype):
     d_b_f = cp.empty((), dtype)
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, H,
-        dy, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
+        n_q, h_exp, dy, o, C_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     backward_before_sum = kernel(
         "backward_before_sum", "rows", T * B * K, H,
@@ -411,7 +405,7 @@ def train_passes(size, dtype):
     )
     backward_step = kernel(
         "backward_step", "each", B * H * K, 1,
-        d_C_prev_rows, d_C_q, q, f, d_C,
+        v, k, d_C_prev_rows, d_C_q, q, f, v_k2, d_C,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B, H * K,
@@ -419,7 +413,7 @@ def train_passes(size, dtype):
     )
     backward_step_sum2 = kernel(
         "backward_step_sum2", "rows", B, H * K,
-        d_C, v_k, d_i_C,
+        d_C, v_k2, d_i_C,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B, K,
@@ -582,7 +576,6 @@ def infer_passes(size, dtype):
     o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
@@ -600,10 +593,6 @@ def infer_passes(size, dtype):
         "infer_before2", "each", T * B * H, 1,
         W_qkvo_x, b_v, b_o, v, o,
     )
-    infer_before3 = kernel(
-        "infer_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     infer_before_rows = kernel(
         "infer_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f,
@@ -614,7 +603,7 @@ def infer_passes(size, dtype):
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     infer_sequence3 = kernel(
         "infer_sequence3", "each", B * K, 1,
@@ -660,7 +649,6 @@ def infer_passes(size, dtype):
         product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
         infer_before()
         infer_before2()
-        infer_before3()
         infer_before_rows()
 
     def loop():
@@ -713,7 +701,6 @@ def step_passes(size, dtype):
     o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
@@ -731,10 +718,6 @@ def step_passes(size, dtype):
         "step_before2", "each", T * B * H, 1,
         W_v_x, b_v, W_o_x, b_o, v, o,
     )
-    step_before3 = kernel(
-        "step_before3", "each", T * B * H * K, 1,
-        v, k, v_k,
-    )
     step_before_rows = kernel(
         "step_before_rows", "rows", T * B, I,
         w_i, x, w_f, b_i, b_f, log_i, log_f,
@@ -745,7 +728,7 @@ def step_passes(size, dtype):
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k,
+        v, k, f, C_rows, i,
     )
     step_sequence3 = kernel(
         "step_sequence3", "each", B * K, 1,
@@ -794,7 +777,6 @@ def step_passes(size, dtype):
         product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
         step_before()
         step_before2()
-        step_before3()
         step_before_rows()
 
     def loop():
@@ -869,8 +851,6 @@ def jvp_passes(size, dtype):
     dot_log_i = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     dot_log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     dot_i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
@@ -894,10 +874,6 @@ def jvp_passes(size, dtype):
         "jvp_before2", "each", T * B * H, 1,
         parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * H * K, 1,
-        v, k, dot_v, dot_k, v_k, dot_v_k,
-    )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, I,
         w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i, dot_log_i, log_f, dot_log_f,
@@ -908,7 +884,7 @@ def jvp_passes(size, dtype):
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     jvp_sequence3 = kernel(
         "jvp_sequence3", "each", B * K, 1,
@@ -979,7 +955,6 @@ def jvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         jvp_before()
         jvp_before2()
-        jvp_before3()
         jvp_before_rows()
 
     def loop():
@@ -1050,15 +1025,12 @@ def hvp_passes(size, dtype):
     dot_v = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    dot_o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B), dtype)
     dot_log_i = cp.empty((T, B), dtype)
     dot_log_f_pre = cp.empty((T, B), dtype)
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     dot_log_f = cp.empty((T, B), dtype)
-    v_k = cp.empty((T, B, H, K), dtype)
-    dot_v_k = cp.empty((T, B, H, K), dtype)
     m_pre = cp.empty((T, B), dtype)
     dot_i_pre = cp.empty((T, B), dtype)
     i = cp.empty((T, B), dtype)
@@ -1071,9 +1043,7 @@ def hvp_passes(size, dtype):
     dot_C_q_q = cp.empty((T, B, H), dtype)
     dot_C_q = cp.empty((T, B, H), dtype)
     n_q = cp.empty((T, B), dtype)
-    abs_n_q = cp.empty((T, B), dtype)
     h_exp = cp.empty((T, B), dtype)
-    max_abs_n_q = cp.empty((T, B), dtype)
     dot_max_abs_n_q = cp.empty((T, B), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
@@ -1085,11 +1055,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B * H * K, 1,
-        v, k, dot_v, dot_k, v_k, dot_v_k,
+        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, I,
@@ -1103,7 +1069,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * H * K, 1,
-        f, C_rows, i, v_k, dot_f, dot_C_rows, dot_i, dot_v_k,
+        v, k, dot_v, dot_k, f, C_rows, i, dot_f, dot_C_rows, dot_i,
     )
     hvp_forward_sequence3 = kernel(
         "hvp_forward_sequence3", "each", B * K, 1,
@@ -1111,7 +1077,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_after_rows = kernel(
         "hvp_forward_after_rows", "rows", T * B, K,
-        n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q,
+        n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, h_exp, dot_max_abs_n_q,
     )
     hvp_forward_after_rows2 = kernel(
         "hvp_forward_after_rows2", "rows", T * B * H, K,
@@ -1174,7 +1140,6 @@ def hvp_passes(size, dtype):
         product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         hvp_forward_before()
         hvp_forward_before2()
-        hvp_forward_before3()
         hvp_forward_before_rows()
 
     def loop():
@@ -1199,6 +1164,8 @@ def hvp_passes(size, dtype):
     d_dot_n_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_m_prev_rows = cp.empty((2, B), dtype)
     parts3 = cp.empty((2 * K + 2 * H, I), dtype)
+    dot_i2 = cp.empty((T, B), dtype)
+    dot_f2 = cp.empty((T, B), dtype)
     d_dot_h_exp = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_dot_n_q = cp.empty((T, B), dtype)
@@ -1216,6 +1183,8 @@ def hvp_passes(size, dtype):
     d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
     d_x_dot_W_o_x_W_o = cp.empty((T, B, I), dtype)
+    v_k2 = cp.empty((B, H, K), dtype)
+    dot_v_k2 = cp.empty((B, H, K), dtype)
     d_dot_n = cp.empty((T, B, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_dot_C = cp.empty((T, B, H, K), dtype)
@@ -1277,8 +1246,8 @@ def hvp_passes(size, dtype):
     d_b_f = cp.empty((), dtype)
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, H,
-        dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre, abs_n_q, h_exp, dot_m_rows,
-        n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
+        dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, n_q, h_exp, dy, C_q, dot_C_q, dot_max_abs_n_q, dot_m_rows,
+        dot_i2, dot_f2, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
     )
     hvp_backward_before_sum = kernel(
         "hvp_backward_before_sum", "rows", T * B * K, H,
@@ -1298,7 +1267,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H * K, 1,
-        d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f, d_dot_C, d_C,
+        v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f2, v_k2,
+        dot_v_k2, d_dot_C, d_C,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B, H * K,
@@ -1314,19 +1284,19 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B, H * K,
-        d_dot_C, v_k, d_dot_i_dot_C,
+        d_dot_C, v_k2, d_dot_i_dot_C,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B, H * K,
-        d_C, v_k, d_i_C,
+        d_C, v_k2, d_i_C,
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B, H * K,
-        d_dot_C, dot_v_k, d_i_dot_C,
+        d_dot_C, dot_v_k2, d_i_dot_C,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B, K,
-        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f, n_rows, dot_n_rows, k,
+        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f2, n_rows, dot_n_rows, k,
         dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre, d_i_C, d_i_dot_C, i,
         d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_n, d_n,
         d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
@@ -1362,7 +1332,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        d_dot_C, i, d_C, dot_i2, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "rows", T * B * K, H,
@@ -1382,7 +1352,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k, d_parts,
+        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i2, sqrt_K, d_k, d_parts,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * I, 1,

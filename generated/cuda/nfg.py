@@ -237,14 +237,13 @@ def train_passes(size, dtype):
     z = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         f,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_zio_x, R_zio_y, b_z, p_i, c_rows, b_i, f, p_o, b_o, z, i, o, tanh_c, y_rows,
+        W_zio_x, R_zio_y, b_z, p_i, c_rows, b_i, f, p_o, b_o, z, i, o, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -291,6 +290,7 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_zio2 = cp.empty((3 * H, I), dtype)
     R_zio2 = cp.empty((3 * H, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_zio_pre = cp.empty((T, B, 3 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zio = cp.empty((3 * H, I), dtype)
@@ -298,9 +298,13 @@ def train_passes(size, dtype):
     d_b_zio = cp.empty((3 * H,), dtype)
     d_p_i = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, z, i, p_i, f, d_zio_pre,
+        dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, z, i, p_i, f, d_zio_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -331,6 +335,7 @@ def train_passes(size, dtype):
         R_zio2[:H] = R_z
         R_zio2[H:2 * H] = R_i
         R_zio2[2 * H:3 * H] = R_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -698,14 +703,11 @@ def hvp_passes(size, dtype):
     dot_R_zio_y_y_prev = cp.empty((B, 3 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
@@ -718,8 +720,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_R_zio_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i,
-        dot_i, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i,
+        dot_o_pre, o, dot_o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -796,6 +798,9 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((6 * H, I), dtype)
     parts32 = cp.empty((6 * H, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
@@ -828,10 +833,14 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     d_R_o = cp.empty((H, H), dtype)
     d_p_o = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, dot_i_pre, i, c_rows, dot_z2, dot_i2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
-        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, z, dot_i_pre, i, dot_z, dot_z_pre, dot_i, p_i,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
+        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, z, dot_i_pre, i, dot_z2, dot_z_pre, dot_i2, p_i,
         dot_p_i, f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
@@ -890,6 +899,7 @@ def hvp_passes(size, dtype):
         parts32[3 * H:4 * H] = dot_R_i
         parts32[4 * H:5 * H] = R_o
         parts32[5 * H:6 * H] = dot_R_o
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

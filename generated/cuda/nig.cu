@@ -88,8 +88,7 @@ __device__ inline void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_f_x,
     const compute_t R_f_y, const compute_t p_f, const compute_t c_prev, const compute_t b_f,
     const compute_t i, const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o,
-    const compute_t b_o, compute_t& z, compute_t& f, compute_t& c, compute_t& o, compute_t& tanh_c,
-    compute_t& y)
+    const compute_t b_o, compute_t& z, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -103,7 +102,7 @@ __device__ inline void forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -114,13 +113,13 @@ extern "C" __global__ void forward_step(
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ z_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ y_rows_at)
+    storage_t* __restrict__ o_at, storage_t* __restrict__ y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t z, f, c, o, tanh_c, y;
+        compute_t z, f, c, o, y;
         forward_step_point(
             compute_t(W_zfo_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(R_zfo_y_at[iB * (3 * H) + iH]),
@@ -135,13 +134,36 @@ extern "C" __global__ void forward_step(
             compute_t(R_zfo_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            z, f, c, o, tanh_c, y);
+            z, f, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -171,7 +193,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c2_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ z_at,
@@ -186,7 +208,7 @@ extern "C" __global__ void backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -638,9 +660,8 @@ __device__ inline void hvp_forward_step_point(
     const compute_t i, const compute_t dot_R_o_y_R_o, const compute_t dot_R_o_y_y_prev,
     const compute_t W_o_x, const compute_t R_o_y, const compute_t p_o, const compute_t b_o,
     const compute_t dot_W_o_x, const compute_t dot_p_o, const compute_t dot_b_o, compute_t& dot_z_pre,
-    compute_t& z, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& tanh_c, compute_t& dot_tanh_c,
-    compute_t& y, compute_t& dot_y)
+    compute_t& z, compute_t& dot_f_pre, compute_t& f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre,
+    compute_t& o, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
@@ -653,7 +674,7 @@ __device__ inline void hvp_forward_step_point(
     const compute_t f_pre = W_f_x + R_f_y + p_f * c_prev + b_f;
     dot_f_pre = p_f * dot_c_prev + c_prev * dot_p_f + dot_W_f_x + dot_b_f + dot_R_f_y;
     f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
+    const compute_t dot_f = dot_f_pre * f * (1 - f);
     // c = z * i + c[t-1] * f
     c = c_prev * f + i * z;
     dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_z;
@@ -662,9 +683,9 @@ __device__ inline void hvp_forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o;
     dot_o_pre = p_o * dot_c + dot_W_o_x + dot_p_o * c + dot_b_o + dot_R_o_y;
     o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
+    const compute_t dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -683,8 +704,7 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_z_pre_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at,
     storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_y_rows_at)
 {
@@ -692,7 +712,7 @@ extern "C" __global__ void hvp_forward_step(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_z_pre, z, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zfo_y_y_prev_at[iB * (3 * H) + iH]),
@@ -722,21 +742,56 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_tanh_c, y, dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_f_pre, const compute_t f, const compute_t dot_o_pre, const compute_t o,
+    const compute_t c, compute_t& dot_f, compute_t& dot_o, compute_t& tanh_c)
+{
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
+    // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    dot_o = dot_o_pre * o * (1 - o);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_f2_at,
+    storage_t* __restrict__ dot_o2_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_f, dot_o, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_f, dot_o, tanh_c);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -786,15 +841,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ dot_o2_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ p_f_at,
-    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -807,9 +862,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -825,7 +880,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
         d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);

@@ -235,14 +235,13 @@ def train_passes(size, dtype):
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         i,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, tanh_c, y_rows,
+        W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -289,6 +288,7 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_zfo2 = cp.empty((3 * H, I), dtype)
     R_zfo2 = cp.empty((3 * H, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_zfo_pre = cp.empty((T, B, 3 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zfo = cp.empty((3 * H, I), dtype)
@@ -296,9 +296,13 @@ def train_passes(size, dtype):
     d_b_zfo = cp.empty((3 * H,), dtype)
     d_p_f = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
+        dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -329,6 +333,7 @@ def train_passes(size, dtype):
         R_zfo2[:H] = R_z
         R_zfo2[H:2 * H] = R_f
         R_zfo2[2 * H:3 * H] = R_o
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -698,11 +703,8 @@ def hvp_passes(size, dtype):
     z = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    dot_o = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
@@ -715,8 +717,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f, dot_W_f_x, dot_p_f,
-        dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_f_pre, f, dot_f,
-        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_f_pre, f,
+        dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -793,6 +795,9 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((6 * H, I), dtype)
     parts32 = cp.empty((6 * H, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
+    dot_o2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_f_y_y_prev = cp.empty((B, H), dtype)
@@ -825,11 +830,15 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     d_R_o = cp.empty((H, H), dtype)
     d_p_o = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_f_pre, f, dot_o_pre, o, c_rows, dot_f2, dot_o2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o2, dot_o_pre, dot_tanh_c,
         d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i, dot_z_pre, z, p_f, dot_p_f,
-        dot_f, d_parts_pre,
+        dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -887,6 +896,7 @@ def hvp_passes(size, dtype):
         parts32[3 * H:4 * H] = dot_R_f
         parts32[4 * H:5 * H] = R_o
         parts32[5 * H:6 * H] = dot_R_o
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

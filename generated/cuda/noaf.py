@@ -767,13 +767,10 @@ def hvp_passes(size, dtype):
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
@@ -785,8 +782,7 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
         dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, y_rows,
-        dot_y_rows,
+        dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_o, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -876,6 +872,9 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((8 * H, I), dtype)
     parts32 = cp.empty((8 * H, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
@@ -919,11 +918,15 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     d_R_o = cp.empty((H, H), dtype)
     d_p_o = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_z2, dot_i2, dot_f2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_y_prev_rows, c_rows, dot_o_pre, o, d_y_prev_rows, dot_c_rows, d_dot_c_prev_rows, p_o,
-        d_c_prev_rows, dot_p_o, dot_o, dot_f_pre, f, z, dot_i_pre, i, dot_z, dot_z_pre, dot_i, p_i, dot_p_i,
-        p_f, dot_p_f, dot_f, d_parts_pre,
+        d_c_prev_rows, dot_p_o, dot_o, dot_f_pre, f, z, dot_i_pre, i, dot_z2, dot_z_pre, dot_i2, p_i,
+        dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -994,6 +997,7 @@ def hvp_passes(size, dtype):
         parts32[5 * H:6 * H] = dot_R_f
         parts32[6 * H:7 * H] = R_o
         parts32[7 * H:8 * H] = dot_R_o
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

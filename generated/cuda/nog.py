@@ -235,14 +235,13 @@ def train_passes(size, dtype):
     z = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     forward_once = kernel(
         "forward_once", "each", 1, 1,
         o,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_zif_x, R_zif_y, b_z, p_i, c_rows, b_i, p_f, b_f, o, z, i, f, tanh_c, y_rows,
+        W_zif_x, R_zif_y, b_z, p_i, c_rows, b_i, p_f, b_f, o, z, i, f, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -289,6 +288,7 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     W_zif2 = cp.empty((3 * H, I), dtype)
     R_zif2 = cp.empty((3 * H, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_zif_pre = cp.empty((T, B, 3 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zif = cp.empty((3 * H, I), dtype)
@@ -296,9 +296,13 @@ def train_passes(size, dtype):
     d_b_zif = cp.empty((3 * H,), dtype)
     d_p_i = cp.empty((H,), dtype)
     d_p_f = cp.empty((H,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * H, 1,
+        c_rows, tanh_c2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f, d_zif_pre,
+        dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c2, c_rows, f, z, i, p_i, p_f, d_zif_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -329,6 +333,7 @@ def train_passes(size, dtype):
         R_zif2[:H] = R_z
         R_zif2[H:2 * H] = R_i
         R_zif2[2 * H:3 * H] = R_f
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
@@ -696,14 +701,11 @@ def hvp_passes(size, dtype):
     dot_R_zif_y_y_prev = cp.empty((B, 3 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
-    tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
         o,
@@ -715,8 +717,8 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_R_zif_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o, dot_z_pre, z, dot_z, dot_i_pre, i,
-        dot_i, dot_f_pre, f, dot_f, tanh_c, y_rows, dot_y_rows,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o, dot_z_pre, z, dot_i_pre, i,
+        dot_f_pre, f, dot_f, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -793,6 +795,9 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((6 * H, I), dtype)
     parts32 = cp.empty((6 * H, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
     d_parts_pre = cp.empty((T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
@@ -825,10 +830,14 @@ def hvp_passes(size, dtype):
     d_W_f = cp.empty((H, I), dtype)
     d_R_f = cp.empty((H, H), dtype)
     d_p_f = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, dot_i_pre, i, c_rows, dot_z2, dot_i2, tanh_c2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, d_dot_c_prev_rows, d_c_prev_rows,
-        c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z, dot_z_pre, dot_i, p_i, dot_p_i, p_f, dot_p_f, dot_f,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, d_dot_c_prev_rows, d_c_prev_rows,
+        c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z2, dot_z_pre, dot_i2, p_i, dot_p_i, p_f, dot_p_f, dot_f,
         d_parts_pre,
     )
     hvp_backward_step2 = kernel(
@@ -887,6 +896,7 @@ def hvp_passes(size, dtype):
         parts32[3 * H:4 * H] = dot_R_i
         parts32[4 * H:5 * H] = R_f
         parts32[5 * H:6 * H] = dot_R_f
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

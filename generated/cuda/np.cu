@@ -53,8 +53,7 @@ __device__ inline void forward_step_point(
     const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
     const compute_t R_i_y, const compute_t b_i, const compute_t W_f_x, const compute_t R_f_y,
     const compute_t b_f, const compute_t c_prev, const compute_t W_o_x, const compute_t R_o_y,
-    const compute_t b_o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& o,
-    compute_t& tanh_c, compute_t& y)
+    const compute_t b_o, compute_t& z, compute_t& i, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t z_pre = W_z_x + R_z_y + b_z;
@@ -71,7 +70,7 @@ __device__ inline void forward_step_point(
     const compute_t o_pre = W_o_x + R_o_y + b_o;
     o = sigmoid(o_pre);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     y = o * tanh_c;
 }
 
@@ -81,14 +80,13 @@ extern "C" __global__ void forward_step(
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ z_at, storage_t* __restrict__ i_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ y_rows_at)
+    storage_t* __restrict__ f_at, storage_t* __restrict__ o_at, storage_t* __restrict__ y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t z, i, f, c, o, tanh_c, y;
+        compute_t z, i, f, c, o, y;
         forward_step_point(
             compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
@@ -103,14 +101,37 @@ extern "C" __global__ void forward_step(
             compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
-            z, i, f, c, o, tanh_c, y);
+            z, i, f, c, o, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void backward_before_point(
+    const compute_t c, compute_t& tanh_c)
+{
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t tanh_c;
+        backward_before_point(
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            tanh_c);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -143,7 +164,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c2_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_at, storage_t* __restrict__ d_zifo_pre_at)
@@ -157,7 +178,7 @@ extern "C" __global__ void backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -508,22 +529,22 @@ __device__ inline void hvp_forward_step_point(
     const compute_t c_prev, const compute_t dot_c_prev, const compute_t dot_R_o_y_R_o,
     const compute_t dot_R_o_y_y_prev, const compute_t W_o_x, const compute_t R_o_y, const compute_t b_o,
     const compute_t dot_W_o_x, const compute_t dot_b_o, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre,
-    compute_t& f, compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& dot_o_pre, compute_t& o,
-    compute_t& dot_o, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& y, compute_t& dot_y)
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c,
+    compute_t& dot_c, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& dot_tanh_c,
+    compute_t& y, compute_t& dot_y)
 {
     // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     const compute_t dot_R_z_y = dot_R_z_y_R_z + dot_R_z_y_y_prev;
     const compute_t z_pre = W_z_x + R_z_y + b_z;
     dot_z_pre = dot_W_z_x + dot_b_z + dot_R_z_y;
     z = tanh(z_pre);
-    dot_z = dot_z_pre * (1 - square(z));
+    const compute_t dot_z = dot_z_pre * (1 - square(z));
     // i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
     const compute_t dot_R_i_y = dot_R_i_y_R_i + dot_R_i_y_y_prev;
     const compute_t i_pre = W_i_x + R_i_y + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_R_i_y;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
     const compute_t dot_R_f_y = dot_R_f_y_R_f + dot_R_f_y_y_prev;
     const compute_t f_pre = W_f_x + R_f_y + b_f;
@@ -540,7 +561,7 @@ __device__ inline void hvp_forward_step_point(
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // y = tanh(c) * o
-    tanh_c = tanh(c);
+    const compute_t tanh_c = tanh(c);
     dot_tanh_c = dot_c * (1 - square(tanh_c));
     y = o * tanh_c;
     dot_y = o * dot_tanh_c + dot_o * tanh_c;
@@ -557,10 +578,9 @@ extern "C" __global__ void hvp_forward_step(
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
     storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_y_rows_at)
 {
@@ -568,8 +588,8 @@ extern "C" __global__ void hvp_forward_step(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y;
+        compute_t dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y,
+            dot_y;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
@@ -601,14 +621,12 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
-            tanh_c, dot_tanh_c, y, dot_y);
+            dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y,
+            dot_y);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
@@ -617,10 +635,47 @@ extern "C" __global__ void hvp_forward_step(
         dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
         y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
         dot_y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_y);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_z_pre, const compute_t z, const compute_t dot_i_pre, const compute_t i,
+    const compute_t c, compute_t& dot_z, compute_t& dot_i, compute_t& tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    dot_z = dot_z_pre * (1 - square(z));
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z2_at,
+    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_z, dot_i, tanh_c;
+        hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            dot_z, dot_i, tanh_c);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -678,14 +733,14 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_at,
-    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i2_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -699,7 +754,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
@@ -713,9 +768,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);

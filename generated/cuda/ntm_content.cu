@@ -238,8 +238,8 @@ extern "C" __global__ void forward_step_rows4(
     const storage_t* __restrict__ l_w_sum_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ s_w_at, storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ l_w_at, storage_t* __restrict__ a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ a_w_at)
+    storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ exp_a_w_arg_at,
+    storage_t* __restrict__ a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -257,7 +257,6 @@ extern "C" __global__ void forward_step_rows4(
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
             l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
             a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
         }
         compute_t max_a_w_arg = 0;
@@ -296,8 +295,8 @@ extern "C" __global__ void forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ a_w_e_at,
-    storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
+    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ l_r_sum_at,
+    storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -314,7 +313,6 @@ extern "C" __global__ void forward_step_rows5(
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
             const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             l_r_sum_total += M * M;
@@ -336,8 +334,8 @@ extern "C" __global__ void forward_step_rows6(
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
     const storage_t* __restrict__ s_r_at, storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ l_r_at, storage_t* __restrict__ a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at)
+    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ exp_a_r_arg_at,
+    storage_t* __restrict__ a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -355,7 +353,6 @@ extern "C" __global__ void forward_step_rows6(
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
             l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
             a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
         }
         compute_t max_a_r_arg = 0;
@@ -410,6 +407,39 @@ extern "C" __global__ void forward_step_sum(
     }
 }
 
+__device__ inline void backward_before_point(
+    const compute_t l_w_sqrt, const compute_t l_w_sqrt2, const compute_t l_r_sqrt,
+    const compute_t l_r_sqrt2, compute_t& l_w, compute_t& l_r)
+{
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    l_w = l_w_sqrt * l_w_sqrt2;
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    l_r = l_r_sqrt * l_r_sqrt2;
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ l_w_sqrt2_at,
+    const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ l_r_sqrt2_at,
+    storage_t* __restrict__ l_w2_at, storage_t* __restrict__ l_r2_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t l_w, l_r;
+        backward_before_point(
+            compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            l_w, l_r);
+        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+    }
+}
+
 __device__ inline void backward_step_point(
     const compute_t dy, const compute_t d_r_next, compute_t& d_r)
 {
@@ -435,30 +465,39 @@ extern "C" __global__ void backward_step(
     }
 }
 
-// through r = a_r @ M
-extern "C" __global__ void backward_step_sum(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ d_r_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ d_a_r_at)
+    storage_t* __restrict__ a_w_e2_at, storage_t* __restrict__ d_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        compute_t d_a_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            // through r = a_r @ M
+            d_a_r_total += d_r * M;
         }
-        block_sum(total);
-        if (threadIdx.x == 0) d_a_r_at[iB * N + iN] = storage_t(total);
+        block_sum(d_a_r_total);
+        const compute_t d_a_r = d_a_r_total;
+        if (threadIdx.x == 0) {
+            d_a_r_at[iB * N + iN] = storage_t(d_a_r);
+        }
     }
 }
 
-extern "C" __global__ void backward_step_rows(
+extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r2_at,
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ l_r_sqrt_at, storage_t* __restrict__ d_a_r_arg_at,
     storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_pre_at,
@@ -483,7 +522,7 @@ extern "C" __global__ void backward_step_rows(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
@@ -518,7 +557,7 @@ extern "C" __global__ void backward_step_rows(
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void backward_step_sum2(
+extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_r_M_k_r_at)
@@ -537,7 +576,7 @@ extern "C" __global__ void backward_step_sum2(
     }
 }
 
-extern "C" __global__ void backward_step_rows2(
+extern "C" __global__ void backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
@@ -581,7 +620,7 @@ extern "C" __global__ void backward_step_rows2(
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum3(
+extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
@@ -601,7 +640,7 @@ extern "C" __global__ void backward_step_sum3(
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum4(
+extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_e_at)
@@ -620,11 +659,11 @@ extern "C" __global__ void backward_step_sum4(
     }
 }
 
-extern "C" __global__ void backward_step_rows3(
+extern "C" __global__ void backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ beta_w_at,
-    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_at,
+    const storage_t* __restrict__ l_w2_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_a_w_arg_at,
     storage_t* __restrict__ d_M_k_w_at, storage_t* __restrict__ d_l_w_pre_at,
@@ -652,7 +691,7 @@ extern "C" __global__ void backward_step_rows3(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -687,7 +726,7 @@ extern "C" __global__ void backward_step_rows3(
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void backward_step_sum5(
+extern "C" __global__ void backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_w_M_k_w_at)
@@ -792,7 +831,7 @@ extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e2_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -807,7 +846,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -2097,7 +2136,7 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t dot_h = dot_h_pre * (1 - square(h));
             dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
             h_at[(t * B + iB) * H + iH] = storage_t(h);
-            dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_at[iB * H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -2135,10 +2174,10 @@ extern "C" __global__ void hvp_forward_step_rows(
         if (threadIdx.x == 0) {
             dot_beta_w_pre_at[t * B + iB] = storage_t(dot_beta_w_pre);
             beta_w_at[t * B + iB] = storage_t(beta_w);
-            dot_beta_w_at[t * B + iB] = storage_t(dot_beta_w);
+            dot_beta_w_at[iB] = storage_t(dot_beta_w);
             dot_beta_r_pre_at[t * B + iB] = storage_t(dot_beta_r_pre);
             beta_r_at[t * B + iB] = storage_t(beta_r);
-            dot_beta_r_at[t * B + iB] = storage_t(dot_beta_r);
+            dot_beta_r_at[iB] = storage_t(dot_beta_r);
         }
     }
 }
@@ -2192,7 +2231,7 @@ extern "C" __global__ void hvp_forward_step_rows2(
             dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
             dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
-            dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            dot_e_at[iB * D + iD] = storage_t(dot_e);
             a_at[(t * B + iB) * D + iD] = storage_t(a);
             dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
             k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
@@ -2231,10 +2270,10 @@ extern "C" __global__ void hvp_forward_step_rows2(
         if (threadIdx.x == 0) {
             dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
             l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
-            dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
+            dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
             dot_l_r_pre2_at[t * B + iB] = storage_t(dot_l_r_pre2);
             l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
-            dot_l_r_sqrt2_at[t * B + iB] = storage_t(dot_l_r_sqrt2);
+            dot_l_r_sqrt2_at[iB] = storage_t(dot_l_r_sqrt2);
         }
     }
 }
@@ -2298,20 +2337,18 @@ extern "C" __global__ void hvp_forward_step_rows4(
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_beta_w_at,
     const storage_t* __restrict__ dot_s_w_at, storage_t* __restrict__ dot_l_w_pre_at,
-    storage_t* __restrict__ l_w_sqrt_at, storage_t* __restrict__ dot_l_w_sqrt_at,
-    storage_t* __restrict__ l_w_at, storage_t* __restrict__ dot_l_w_at,
-    storage_t* __restrict__ dot_M_k_w_at, storage_t* __restrict__ a_w_arg_at,
-    storage_t* __restrict__ dot_a_w_arg_at, storage_t* __restrict__ exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at, storage_t* __restrict__ dot_a_w_arg_dot_at,
-    storage_t* __restrict__ dot_a_w_at)
+    storage_t* __restrict__ l_w_sqrt_at, storage_t* __restrict__ dot_M_k_w_at,
+    storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ dot_a_w_arg_at,
+    storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ a_w_at,
+    storage_t* __restrict__ dot_a_w_arg_dot_at, storage_t* __restrict__ dot_a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t eps = compute_t(1e-6);
         const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[iB]);
         const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
-        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[iB]);
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
             const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]);
@@ -2338,12 +2375,9 @@ extern "C" __global__ void hvp_forward_step_rows4(
                 dot_beta_w * s2 + dot_s_w;
             dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
             l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-            dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
             dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
             a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-            dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+            dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
         }
         compute_t max_a_w_arg = 0;
         int64 max_a_w_arg_found = -1;
@@ -2371,7 +2405,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
         compute_t dot_a_w_arg_dot_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
             a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
@@ -2385,10 +2419,10 @@ extern "C" __global__ void hvp_forward_step_rows4(
 
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
-            dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
+            dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
         }
     }
 }
@@ -2400,7 +2434,6 @@ extern "C" __global__ void hvp_forward_step_rows5(
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ dot_k_r_at,
-    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ dot_a_w_e_at,
     storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ dot_l_r_sum_M_at,
     storage_t* __restrict__ dot_l_r_sum_M2_at, storage_t* __restrict__ M_k_r_at,
     storage_t* __restrict__ dot_M_k_r_M_at, storage_t* __restrict__ dot_M_k_r_k_r_at)
@@ -2409,7 +2442,7 @@ extern "C" __global__ void hvp_forward_step_rows5(
         const int64 iB = n / N;
         const int64 iN = n % N;
         const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[iB * N + iN]);
         compute_t l_r_sum_total = 0;
         compute_t dot_l_r_sum_M_total = 0;
         compute_t dot_l_r_sum_M2_total = 0;
@@ -2418,7 +2451,7 @@ extern "C" __global__ void hvp_forward_step_rows5(
         compute_t dot_M_k_r_k_r_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
@@ -2433,8 +2466,6 @@ extern "C" __global__ void hvp_forward_step_rows5(
             const compute_t s1 = 1 - a_w_e;
             const compute_t M = M_prev * s1 + a_w_a;
             const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
             M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
             dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -2474,19 +2505,18 @@ extern "C" __global__ void hvp_forward_step_rows6(
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ s_r_at,
     const storage_t* __restrict__ dot_beta_r_at, const storage_t* __restrict__ dot_s_r_at,
     storage_t* __restrict__ dot_l_r_pre_at, storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ dot_l_r_sqrt_at, storage_t* __restrict__ l_r_at,
-    storage_t* __restrict__ dot_l_r_at, storage_t* __restrict__ dot_M_k_r_at,
-    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ dot_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at,
-    storage_t* __restrict__ dot_a_r_arg_dot_at, storage_t* __restrict__ dot_a_r_at)
+    storage_t* __restrict__ dot_M_k_r_at, storage_t* __restrict__ a_r_arg_at,
+    storage_t* __restrict__ dot_a_r_arg_at, storage_t* __restrict__ exp_a_r_arg_at,
+    storage_t* __restrict__ a_r_at, storage_t* __restrict__ dot_a_r_arg_dot_at,
+    storage_t* __restrict__ dot_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t eps = compute_t(1e-6);
         const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[iB]);
         const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
-        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[iB]);
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
             const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_at[iB * N + iN]);
@@ -2513,12 +2543,9 @@ extern "C" __global__ void hvp_forward_step_rows6(
                 dot_beta_r * s2 + dot_s_r;
             dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
             l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-            dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
             dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
             a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-            dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+            dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
         }
         compute_t max_a_r_arg = 0;
         int64 max_a_r_arg_found = -1;
@@ -2546,7 +2573,7 @@ extern "C" __global__ void hvp_forward_step_rows6(
         compute_t dot_a_r_arg_dot_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
             a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
@@ -2560,10 +2587,10 @@ extern "C" __global__ void hvp_forward_step_rows6(
 
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
             // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
-            dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
+            dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
         }
     }
 }
@@ -2620,7 +2647,7 @@ extern "C" __global__ void hvp_forward_step_sum3(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(dot_a_r_at[(t * B + iB) * N + iN])
+            total += compute_t(dot_a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
         block_sum(total);
@@ -2653,6 +2680,233 @@ extern "C" __global__ void hvp_forward_step(
     }
 }
 
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_h_pre, const compute_t h, compute_t& dot_h)
+{
+    // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    dot_h = dot_h_pre * (1 - square(h));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ dot_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_h;
+        hvp_backward_before_point(
+            compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(h_at[(iT * B + iB) * H + iH]),
+            dot_h);
+        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dot_beta_w_pre, const compute_t beta_w, const compute_t dot_l_w_pre2,
+    const compute_t l_w_sqrt2, const compute_t dot_beta_r_pre, const compute_t beta_r,
+    const compute_t dot_l_r_pre2, const compute_t l_r_sqrt2, compute_t& dot_beta_w,
+    compute_t& dot_l_w_sqrt2, compute_t& dot_beta_r, compute_t& dot_l_r_sqrt2)
+{
+    // through beta_w = softplus(dot(v_w, h) + b_w)
+    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
+    // through beta_r = softplus(dot(v_r, h) + b_r)
+    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ dot_beta_w_pre_at, const storage_t* __restrict__ beta_w_at,
+    const storage_t* __restrict__ dot_l_w_pre2_at, const storage_t* __restrict__ l_w_sqrt2_at,
+    const storage_t* __restrict__ dot_beta_r_pre_at, const storage_t* __restrict__ beta_r_at,
+    const storage_t* __restrict__ dot_l_r_pre2_at, const storage_t* __restrict__ l_r_sqrt2_at,
+    storage_t* __restrict__ dot_beta_w2_at, storage_t* __restrict__ dot_l_w_sqrt22_at,
+    storage_t* __restrict__ dot_beta_r2_at, storage_t* __restrict__ dot_l_r_sqrt22_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2;
+        hvp_backward_before2_point(
+            compute_t(dot_beta_w_pre_at[iT * B + iB]),
+            compute_t(beta_w_at[iT * B + iB]),
+            compute_t(dot_l_w_pre2_at[iT * B + iB]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(dot_beta_r_pre_at[iT * B + iB]),
+            compute_t(beta_r_at[iT * B + iB]),
+            compute_t(dot_l_r_pre2_at[iT * B + iB]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2);
+        dot_beta_w2_at[iT * B + iB] = storage_t(dot_beta_w);
+        dot_l_w_sqrt22_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
+        dot_beta_r2_at[iT * B + iB] = storage_t(dot_beta_r);
+        dot_l_r_sqrt22_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
+    }
+}
+
+__device__ inline void hvp_backward_before3_point(
+    const compute_t dot_l_w_pre, const compute_t l_w_sqrt, const compute_t l_w_sqrt2,
+    const compute_t dot_l_w_sqrt2, const compute_t dot_beta_w, const compute_t dot_M_k_w,
+    const compute_t dot_s_w, const compute_t beta_w, const compute_t M_k_w, const compute_t a_w,
+    const compute_t dot_a_w_arg_dot, const compute_t dot_l_r_pre, const compute_t l_r_sqrt,
+    const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2, const compute_t dot_beta_r,
+    const compute_t dot_M_k_r, const compute_t dot_s_r, const compute_t beta_r, const compute_t M_k_r,
+    const compute_t a_r, const compute_t dot_a_r_arg_dot, compute_t& dot_l_w_sqrt, compute_t& l_w,
+    compute_t& dot_l_w, compute_t& dot_a_w_arg, compute_t& dot_a_w, compute_t& dot_l_r_sqrt, compute_t& l_r,
+    compute_t& dot_l_r, compute_t& dot_a_r_arg, compute_t& dot_a_r)
+{
+    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+    dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
+    l_w = l_w_sqrt * l_w_sqrt2;
+    dot_l_w = l_w_sqrt * dot_l_w_sqrt2 + l_w_sqrt2 * dot_l_w_sqrt;
+    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+    const compute_t s1 = 1 / l_w;
+    dot_a_w_arg = dot_beta_w * M_k_w * s1 + dot_M_k_w * beta_w * s1 + dot_s_w - beta_w * M_k_w * dot_l_w / square(l_w);
+    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
+    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+    dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
+    l_r = l_r_sqrt * l_r_sqrt2;
+    dot_l_r = l_r_sqrt * dot_l_r_sqrt2 + l_r_sqrt2 * dot_l_r_sqrt;
+    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+    const compute_t s2 = 1 / l_r;
+    dot_a_r_arg = dot_beta_r * M_k_r * s2 + dot_M_k_r * beta_r * s2 + dot_s_r - beta_r * M_k_r * dot_l_r / square(l_r);
+    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
+}
+
+extern "C" __global__ void hvp_backward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ dot_l_w_pre_at, const storage_t* __restrict__ l_w_sqrt_at,
+    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_sqrt22_at,
+    const storage_t* __restrict__ dot_beta_w2_at, const storage_t* __restrict__ dot_M_k_w_at,
+    const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ beta_w_at,
+    const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ a_w_at,
+    const storage_t* __restrict__ dot_a_w_arg_dot_at, const storage_t* __restrict__ dot_l_r_pre_at,
+    const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ l_r_sqrt2_at,
+    const storage_t* __restrict__ dot_l_r_sqrt22_at, const storage_t* __restrict__ dot_beta_r2_at,
+    const storage_t* __restrict__ dot_M_k_r_at, const storage_t* __restrict__ dot_s_r_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
+    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
+    storage_t* __restrict__ dot_l_w_sqrt3_at, storage_t* __restrict__ l_w2_at,
+    storage_t* __restrict__ dot_l_w2_at, storage_t* __restrict__ dot_a_w_arg2_at,
+    storage_t* __restrict__ dot_a_w2_at, storage_t* __restrict__ dot_l_r_sqrt3_at,
+    storage_t* __restrict__ l_r2_at, storage_t* __restrict__ dot_l_r2_at,
+    storage_t* __restrict__ dot_a_r_arg2_at, storage_t* __restrict__ dot_a_r2_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
+            dot_a_r;
+        hvp_backward_before3_point(
+            compute_t(dot_l_w_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_w_sqrt2_at[iT * B + iB]),
+            compute_t(dot_l_w_sqrt22_at[iT * B + iB]),
+            compute_t(dot_beta_w2_at[iT * B + iB]),
+            compute_t(dot_M_k_w_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_s_w_at[iN]),
+            compute_t(beta_w_at[iT * B + iB]),
+            compute_t(M_k_w_at[(iT * B + iB) * N + iN]),
+            compute_t(a_w_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_a_w_arg_dot_at[iT * B + iB]),
+            compute_t(dot_l_r_pre_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
+            compute_t(l_r_sqrt2_at[iT * B + iB]),
+            compute_t(dot_l_r_sqrt22_at[iT * B + iB]),
+            compute_t(dot_beta_r2_at[iT * B + iB]),
+            compute_t(dot_M_k_r_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_s_r_at[iN]),
+            compute_t(beta_r_at[iT * B + iB]),
+            compute_t(M_k_r_at[(iT * B + iB) * N + iN]),
+            compute_t(a_r_at[(iT * B + iB) * N + iN]),
+            compute_t(dot_a_r_arg_dot_at[iT * B + iB]),
+            dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
+            dot_a_r);
+        dot_l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        dot_l_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
+        dot_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        dot_a_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
+        dot_l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        dot_l_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
+        dot_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        dot_a_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
+    }
+}
+
+__device__ inline void hvp_backward_before4_point(
+    const compute_t dot_W_e_h, const compute_t e, compute_t& dot_e)
+{
+    // through e = sigmoid(W_e @ h)
+    dot_e = dot_W_e_h * e * (1 - e);
+}
+
+extern "C" __global__ void hvp_backward_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ dot_W_e_h_at, const storage_t* __restrict__ e_at,
+    storage_t* __restrict__ dot_e2_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t dot_e;
+        hvp_backward_before4_point(
+            compute_t(dot_W_e_h_at[(iT * B + iB) * D + iD]),
+            compute_t(e_at[(iT * B + iB) * D + iD]),
+            dot_e);
+        dot_e2_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
+    }
+}
+
+extern "C" __global__ void hvp_backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
+    const storage_t* __restrict__ dot_a_w2_at, const storage_t* __restrict__ dot_e2_at,
+    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ a_w_e2_at,
+    storage_t* __restrict__ dot_a_w_e2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+        compute_t d_a_r_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+        }
+        block_sum(d_a_r_r_total);
+        const compute_t d_a_r_r = d_a_r_r_total;
+        if (threadIdx.x == 0) {
+            d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+        }
+    }
+}
+
 __device__ inline void hvp_backward_step_point(
     const compute_t dy, const compute_t d_dot_r_next, compute_t& d_dot_r)
 {
@@ -2678,52 +2932,46 @@ extern "C" __global__ void hvp_backward_step(
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows(
+extern "C" __global__ void hvp_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ d_dot_a_r_at,
+    const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ dot_M_rows_at, storage_t* __restrict__ d_dot_a_r_at,
     storage_t* __restrict__ d_a_r_dot_r_M_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_a_r_r_total = 0;
         compute_t d_dot_a_r_total = 0;
         compute_t d_a_r_dot_r_M_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
-            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through r = a_r @ M
-            d_a_r_r_total += d_r_next * M;
             d_dot_a_r_total += d_dot_r * M;
             d_a_r_dot_r_M_total += d_dot_r * dot_M;
         }
-        block_sum(d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total);
-        const compute_t d_a_r_r = d_a_r_r_total;
+        block_sum(d_dot_a_r_total, d_a_r_dot_r_M_total);
         const compute_t d_dot_a_r = d_dot_a_r_total;
         const compute_t d_a_r_dot_r_M = d_a_r_dot_r_M_total;
         if (threadIdx.x == 0) {
-            d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
             d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
             d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
         }
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows2(
+extern "C" __global__ void hvp_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ a_r_at,
-    const storage_t* __restrict__ dot_a_r_arg_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
+    const storage_t* __restrict__ dot_a_r_arg2_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
     const storage_t* __restrict__ d_a_r_r_at, const storage_t* __restrict__ d_a_r_dot_r_M_at,
-    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r2_at,
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ dot_M_k_r_at,
-    const storage_t* __restrict__ dot_l_r_at, const storage_t* __restrict__ dot_l_r_sqrt_at,
-    const storage_t* __restrict__ dot_beta_r_at, const storage_t* __restrict__ dot_l_r_pre_at,
-    const storage_t* __restrict__ dot_l_r_sqrt2_at, const storage_t* __restrict__ dot_l_r_pre2_at,
+    const storage_t* __restrict__ dot_l_r2_at, const storage_t* __restrict__ dot_l_r_sqrt3_at,
+    const storage_t* __restrict__ dot_beta_r2_at, const storage_t* __restrict__ dot_l_r_pre_at,
+    const storage_t* __restrict__ dot_l_r_sqrt22_at, const storage_t* __restrict__ dot_l_r_pre2_at,
     const storage_t* __restrict__ dot_beta_r_pre_at, storage_t* __restrict__ d_a_r_at,
     storage_t* __restrict__ d_dot_a_r_arg_at, storage_t* __restrict__ d_dot_M_k_r_at,
     storage_t* __restrict__ d_dot_l_r_at, storage_t* __restrict__ d_dot_l_r_sqrt_at,
@@ -2755,17 +3003,17 @@ extern "C" __global__ void hvp_backward_step_rows2(
         compute_t d_dot_beta_r_total = 0;
         compute_t d_beta_r_dot_a_r_arg_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
             const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
             const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt3_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
                 d_a_r_r + d_a_r_dot_r_M;
@@ -2801,8 +3049,8 @@ extern "C" __global__ void hvp_backward_step_rows2(
         const compute_t d_dot_beta_r = d_dot_beta_r_total;
         const compute_t d_beta_r_dot_a_r_arg = d_beta_r_dot_a_r_arg_total;
 
-        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt22_at[t * B + iB]);
         // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
         // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -2816,9 +3064,9 @@ extern "C" __global__ void hvp_backward_step_rows2(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
@@ -2927,7 +3175,7 @@ extern "C" __global__ void hvp_backward_step_sum3(
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows3(
+extern "C" __global__ void hvp_backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_prev_rows_at, const storage_t* __restrict__ d_dot_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_dot_M_k_r_at,
@@ -2935,9 +3183,9 @@ extern "C" __global__ void hvp_backward_step_rows3(
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_M_prev_rows_at,
     const storage_t* __restrict__ d_l_r_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ dot_k_r_at,
-    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r_at,
+    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r2_at,
     const storage_t* __restrict__ e_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dot_e_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ dot_e2_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ d_dot_M_at, storage_t* __restrict__ d_M_at,
     storage_t* __restrict__ d_dot_a_w_e_at, storage_t* __restrict__ d_a_w_e_at,
     storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at, storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at,
@@ -2952,7 +3200,7 @@ extern "C" __global__ void hvp_backward_step_rows3(
         const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t dot_a_r = compute_t(dot_a_r_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r2_at[(t * B + iB) * N + iN]);
         compute_t d_dot_a_w_dot_a_w_e_total = 0;
         compute_t d_dot_a_w_dot_a_w_a_total = 0;
         compute_t d_a_w_a_w_e_total = 0;
@@ -2973,7 +3221,7 @@ extern "C" __global__ void hvp_backward_step_rows3(
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t s1 = 2 * M;
@@ -3055,7 +3303,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w2_at,
     storage_t* __restrict__ d_a_dot_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -3065,7 +3313,7 @@ extern "C" __global__ void hvp_backward_step_sum6(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_a_dot_a_w_a_at[iB * D + iD] = storage_t(total);
@@ -3115,7 +3363,7 @@ extern "C" __global__ void hvp_backward_step_sum8(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_a_w_at,
+    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_a_w2_at,
     storage_t* __restrict__ d_e_dot_a_w_e_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -3125,26 +3373,26 @@ extern "C" __global__ void hvp_backward_step_sum9(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_e_dot_a_w_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
-extern "C" __global__ void hvp_backward_step_rows4(
+extern "C" __global__ void hvp_backward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, const storage_t* __restrict__ a_w_at,
-    const storage_t* __restrict__ dot_a_w_arg_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
+    const storage_t* __restrict__ dot_a_w_arg2_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_a_w_a_w_a_at, const storage_t* __restrict__ d_a_w_dot_a_w_a_at,
-    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w_at,
+    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w2_at,
     const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ dot_M_k_w_at,
-    const storage_t* __restrict__ dot_l_w_at, const storage_t* __restrict__ dot_l_w_sqrt_at,
-    const storage_t* __restrict__ dot_beta_w_at, const storage_t* __restrict__ dot_l_w_pre_at,
-    const storage_t* __restrict__ dot_l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_pre2_at,
+    const storage_t* __restrict__ dot_l_w2_at, const storage_t* __restrict__ dot_l_w_sqrt3_at,
+    const storage_t* __restrict__ dot_beta_w2_at, const storage_t* __restrict__ dot_l_w_pre_at,
+    const storage_t* __restrict__ dot_l_w_sqrt22_at, const storage_t* __restrict__ dot_l_w_pre2_at,
     const storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ d_dot_a_w_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_dot_a_w_arg_at,
     storage_t* __restrict__ d_dot_M_k_w_at, storage_t* __restrict__ d_dot_l_w_at,
@@ -3180,19 +3428,19 @@ extern "C" __global__ void hvp_backward_step_rows4(
         compute_t d_dot_beta_w_total = 0;
         compute_t d_beta_w_dot_a_w_arg_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt3_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
                 d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
@@ -3228,8 +3476,8 @@ extern "C" __global__ void hvp_backward_step_rows4(
         const compute_t d_dot_beta_w = d_dot_beta_w_total;
         const compute_t d_beta_w_dot_a_w_arg = d_beta_w_dot_a_w_arg_total;
 
-        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt22_at[t * B + iB]);
         // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
         // through beta_w = softplus(dot(v_w, h) + b_w)
@@ -3243,9 +3491,9 @@ extern "C" __global__ void hvp_backward_step_rows4(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
@@ -3509,8 +3757,8 @@ extern "C" __global__ void hvp_backward_step4(
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_k_w_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e2_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e2_at,
     storage_t* __restrict__ d_M_prev_rows_at, storage_t* __restrict__ d_dot_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3529,9 +3777,9 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(dot_a_w_e2_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);
@@ -3561,7 +3809,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3571,7 +3819,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
@@ -3618,7 +3866,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3628,7 +3876,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);

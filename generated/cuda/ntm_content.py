@@ -257,20 +257,17 @@ def train_passes(size, dtype):
     l_w_sum = cp.empty((B, N), dtype)
     l_w_sqrt = cp.empty((T, B, N), dtype)
     l_w_sqrt2 = cp.empty((T, B), dtype)
-    l_w = cp.empty((T, B, N), dtype)
     M_k_w = cp.empty((T, B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
     a = cp.empty((T, B, D), dtype)
-    a_w_e = cp.empty((T, B, N, D), dtype)
     k_r = cp.empty((T, B, D), dtype)
     beta_r = cp.empty((T, B), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
     l_r_sqrt2 = cp.empty((T, B), dtype)
-    l_r = cp.empty((T, B, N), dtype)
     M_k_r = cp.empty((T, B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
@@ -289,15 +286,15 @@ def train_passes(size, dtype):
     )
     forward_step_rows4 = kernel(
         "forward_step_rows4", "rows", B, N,
-        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg, exp_a_w_arg, a_w,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, a_w_arg, exp_a_w_arg, a_w,
     )
     forward_step_rows5 = kernel(
         "forward_step_rows5", "rows", B * N, D,
-        a_w, e, a, M_rows, k_r, a_w_e, l_r_sum, M_k_r,
+        a_w, e, a, M_rows, k_r, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
         "forward_step_rows6", "rows", B, N,
-        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg, exp_a_r_arg, a_r,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, a_r_arg, exp_a_r_arg, a_r,
     )
     forward_step_sum = kernel(
         "forward_step_sum", "rows", B * D, N,
@@ -357,6 +354,9 @@ def train_passes(size, dtype):
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     W_wear2 = cp.empty((4 * D, H), dtype)
+    l_w2 = cp.empty((T, B, N), dtype)
+    l_r2 = cp.empty((T, B, N), dtype)
+    a_w_e2 = cp.empty((B, N, D), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
@@ -391,43 +391,47 @@ def train_passes(size, dtype):
     d_v_r = cp.empty((H,), dtype)
     d_b_r = cp.empty((), dtype)
     d_s_r = cp.empty((N,), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B * N, 1,
+        l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w2, l_r2,
+    )
     backward_step = kernel(
         "backward_step", "each", B * D, 1,
         dy, d_r_prev_rows, d_r,
     )
-    backward_step_sum = kernel(
-        "backward_step_sum", "rows", B * N, D,
-        d_r, M_rows, d_a_r,
-    )
     backward_step_rows = kernel(
-        "backward_step_rows", "rows", B, N,
-        a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
-        d_beta_r_pre,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B * D, N,
-        d_M_k_r, M_rows, d_k_r_M_k_r,
+        "backward_step_rows", "rows", B * N, D,
+        a_w, e, d_r, M_rows, a_w_e2, d_a_r,
     )
     backward_step_rows2 = kernel(
-        "backward_step_rows2", "rows", B * N, D,
+        "backward_step_rows2", "rows", B, N,
+        a_r, d_a_r, beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
+        d_beta_r_pre,
+    )
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    backward_step_rows3 = kernel(
+        "backward_step_rows3", "rows", B * N, D,
         d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, e, a, d_M, d_a_w_e, d_a_w_a_w_e,
         d_a_w_a_w_a,
     )
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * D, N,
+        d_M, a_w, d_k_w_W_e_h_a_k_r,
+    )
     backward_step_sum3 = kernel(
         "backward_step_sum3", "rows", B * D, N,
-        d_M, a_w, d_k_w_W_e_h_a_k_r,
+        d_a_w_e, a_w, d_e,
+    )
+    backward_step_rows4 = kernel(
+        "backward_step_rows4", "rows", B, N,
+        d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
+        d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     backward_step_sum4 = kernel(
         "backward_step_sum4", "rows", B * D, N,
-        d_a_w_e, a_w, d_e,
-    )
-    backward_step_rows3 = kernel(
-        "backward_step_rows3", "rows", B, N,
-        d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
-        d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
-    )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", "rows", B * D, N,
         d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     backward_step2 = kernel(
@@ -440,7 +444,7 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e2, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -477,23 +481,23 @@ def train_passes(size, dtype):
         W_wear2[D:2 * D] = W_e
         W_wear2[2 * D:3 * D] = W_a
         W_wear2[3 * D:4 * D] = W_r
+        backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # through r = a_r @ M
-            backward_step_sum(t)
             backward_step_rows(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            backward_step_sum2(t)
             backward_step_rows2(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            backward_step_sum(t)
+            backward_step_rows3(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            backward_step_sum2(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum3(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum4(t)
-            backward_step_rows3(t)
+            backward_step_rows4(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            backward_step_sum5(t)
+            backward_step_sum4(t)
             backward_step2(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
@@ -1081,68 +1085,60 @@ def hvp_passes(size, dtype):
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-    dot_h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((B, H), dtype)
     parts4 = cp.empty((B, 8 * D), dtype)
     k_w = cp.empty((T, B, D), dtype)
     dot_k_w_W_e_h_a_k_r_h = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((T, B, D), dtype)
     dot_beta_w_pre = cp.empty((T, B), dtype)
     beta_w = cp.empty((T, B), dtype)
-    dot_beta_w = cp.empty((T, B), dtype)
+    dot_beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
     dot_l_w_sum_M_prev = cp.empty((B, N), dtype)
     dot_l_w_sum_M_prev2 = cp.empty((B, N), dtype)
     dot_l_w_pre = cp.empty((T, B, N), dtype)
     l_w_sqrt = cp.empty((T, B, N), dtype)
-    dot_l_w_sqrt = cp.empty((T, B, N), dtype)
     dot_l_w_pre2 = cp.empty((T, B), dtype)
     l_w_sqrt2 = cp.empty((T, B), dtype)
-    dot_l_w_sqrt2 = cp.empty((T, B), dtype)
-    l_w = cp.empty((T, B, N), dtype)
-    dot_l_w = cp.empty((T, B, N), dtype)
+    dot_l_w_sqrt2 = cp.empty((B,), dtype)
     M_k_w = cp.empty((T, B, N), dtype)
     dot_M_k_w_M_prev = cp.empty((B, N), dtype)
     dot_M_k_w_k_w = cp.empty((B, N), dtype)
     dot_M_k_w = cp.empty((T, B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
-    dot_a_w_arg = cp.empty((T, B, N), dtype)
+    dot_a_w_arg = cp.empty((B, N), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
     a_w = cp.empty((T, B, N), dtype)
     dot_a_w_arg_dot = cp.empty((T, B), dtype)
-    dot_a_w = cp.empty((T, B, N), dtype)
+    dot_a_w = cp.empty((B, N), dtype)
     dot_W_e_h = cp.empty((T, B, D), dtype)
     e = cp.empty((T, B, D), dtype)
-    dot_e = cp.empty((T, B, D), dtype)
+    dot_e = cp.empty((B, D), dtype)
     a = cp.empty((T, B, D), dtype)
     dot_a = cp.empty((T, B, D), dtype)
-    a_w_e = cp.empty((T, B, N, D), dtype)
-    dot_a_w_e = cp.empty((T, B, N, D), dtype)
     k_r = cp.empty((T, B, D), dtype)
     dot_k_r = cp.empty((T, B, D), dtype)
     dot_beta_r_pre = cp.empty((T, B), dtype)
     beta_r = cp.empty((T, B), dtype)
-    dot_beta_r = cp.empty((T, B), dtype)
+    dot_beta_r = cp.empty((B,), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     dot_l_r_sum_M = cp.empty((B, N), dtype)
     dot_l_r_sum_M2 = cp.empty((B, N), dtype)
     dot_l_r_pre = cp.empty((T, B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
-    dot_l_r_sqrt = cp.empty((T, B, N), dtype)
     dot_l_r_pre2 = cp.empty((T, B), dtype)
     l_r_sqrt2 = cp.empty((T, B), dtype)
-    dot_l_r_sqrt2 = cp.empty((T, B), dtype)
-    l_r = cp.empty((T, B, N), dtype)
-    dot_l_r = cp.empty((T, B, N), dtype)
+    dot_l_r_sqrt2 = cp.empty((B,), dtype)
     M_k_r = cp.empty((T, B, N), dtype)
     dot_M_k_r_M = cp.empty((B, N), dtype)
     dot_M_k_r_k_r = cp.empty((B, N), dtype)
     dot_M_k_r = cp.empty((T, B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
-    dot_a_r_arg = cp.empty((T, B, N), dtype)
+    dot_a_r_arg = cp.empty((B, N), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
     a_r = cp.empty((T, B, N), dtype)
     dot_a_r_arg_dot = cp.empty((T, B), dtype)
-    dot_a_r = cp.empty((T, B, N), dtype)
+    dot_a_r = cp.empty((B, N), dtype)
     dot_r_a_r = cp.empty((B, D), dtype)
     dot_r_M = cp.empty((B, D), dtype)
     hvp_forward_before = kernel(
@@ -1168,19 +1164,19 @@ def hvp_passes(size, dtype):
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", "rows", B, N,
         dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
-        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w,
-        dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg, exp_a_w_arg, a_w, dot_a_w_arg_dot, dot_a_w,
+        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt, dot_M_k_w, a_w_arg,
+        dot_a_w_arg, exp_a_w_arg, a_w, dot_a_w_arg_dot, dot_a_w,
     )
     hvp_forward_step_rows5 = kernel(
         "hvp_forward_step_rows5", "rows", B * N, D,
-        a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r, a_w_e, dot_a_w_e, l_r_sum,
-        dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r, l_r_sum, dot_l_r_sum_M,
+        dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", "rows", B, N,
         dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M, dot_M_k_r_k_r,
-        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r,
-        dot_M_k_r, a_r_arg, dot_a_r_arg, exp_a_r_arg, a_r, dot_a_r_arg_dot, dot_a_r,
+        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt, dot_M_k_r, a_r_arg, dot_a_r_arg,
+        exp_a_r_arg, a_r, dot_a_r_arg_dot, dot_a_r,
     )
     hvp_forward_step_sum = kernel(
         "hvp_forward_step_sum", "rows", B * D, N,
@@ -1263,7 +1259,7 @@ def hvp_passes(size, dtype):
             product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
             hvp_forward_step_rows(t)
             product(h[t], parts3, parts4)
-            product(dot_h[t], W_wear, dot_k_w_W_e_h_a_k_r_h)
+            product(dot_h, W_wear, dot_k_w_W_e_h_a_k_r_h)
             hvp_forward_step_rows2(t)
             hvp_forward_step_rows3(t)
             hvp_forward_step_rows4(t)
@@ -1292,6 +1288,24 @@ def hvp_passes(size, dtype):
     dot_W_h22 = cp.empty((2 * H, I), dtype)
     parts32 = cp.empty((8 * D, H), dtype)
     dot_U_h22 = cp.empty((2 * H, D), dtype)
+    dot_h2 = cp.empty((T, B, H), dtype)
+    dot_beta_w2 = cp.empty((T, B), dtype)
+    dot_l_w_sqrt3 = cp.empty((T, B, N), dtype)
+    dot_l_w_sqrt22 = cp.empty((T, B), dtype)
+    l_w2 = cp.empty((T, B, N), dtype)
+    dot_l_w2 = cp.empty((T, B, N), dtype)
+    dot_a_w_arg2 = cp.empty((T, B, N), dtype)
+    dot_a_w2 = cp.empty((T, B, N), dtype)
+    dot_e2 = cp.empty((T, B, D), dtype)
+    dot_beta_r2 = cp.empty((T, B), dtype)
+    dot_l_r_sqrt3 = cp.empty((T, B, N), dtype)
+    dot_l_r_sqrt22 = cp.empty((T, B), dtype)
+    l_r2 = cp.empty((T, B, N), dtype)
+    dot_l_r2 = cp.empty((T, B, N), dtype)
+    dot_a_r_arg2 = cp.empty((T, B, N), dtype)
+    dot_a_r2 = cp.empty((T, B, N), dtype)
+    a_w_e2 = cp.empty((B, N, D), dtype)
+    dot_a_w_e2 = cp.empty((B, N, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
     d_a_r_r = cp.empty((B, N), dtype)
@@ -1381,20 +1395,45 @@ def hvp_passes(size, dtype):
     d_W_a = cp.empty((D, H), dtype)
     d_W_r = cp.empty((D, H), dtype)
     d_v_r = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_h_pre, h, dot_h2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B, 1,
+        dot_beta_w_pre, beta_w, dot_l_w_pre2, l_w_sqrt2, dot_beta_r_pre, beta_r, dot_l_r_pre2, l_r_sqrt2,
+        dot_beta_w2, dot_l_w_sqrt22, dot_beta_r2, dot_l_r_sqrt22,
+    )
+    hvp_backward_before3 = kernel(
+        "hvp_backward_before3", "each", T * B * N, 1,
+        dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt22, dot_beta_w2, dot_M_k_w, dot_s_w, beta_w, M_k_w,
+        a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, dot_l_r_sqrt22, dot_beta_r2, dot_M_k_r,
+        dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot, dot_l_w_sqrt3, l_w2, dot_l_w2, dot_a_w_arg2, dot_a_w2,
+        dot_l_r_sqrt3, l_r2, dot_l_r2, dot_a_r_arg2, dot_a_r2,
+    )
+    hvp_backward_before4 = kernel(
+        "hvp_backward_before4", "each", T * B * D, 1,
+        dot_W_e_h, e, dot_e2,
+    )
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * N, D,
+        d_r_prev_rows, M_rows, a_w, e, dot_a_w2, dot_e2, d_a_r_r, a_w_e2, dot_a_w_e2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * D, 1,
         dy, d_dot_r_prev_rows, d_dot_r,
     )
-    hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", "rows", B * N, D,
-        d_r_prev_rows, M_rows, d_dot_r, dot_M_rows, d_a_r_r, d_dot_a_r, d_a_r_dot_r_M,
-    )
     hvp_backward_step_rows2 = kernel(
-        "hvp_backward_step_rows2", "rows", B, N,
-        d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r, M_k_r, l_r_sqrt2,
-        l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r, dot_l_r_pre, dot_l_r_sqrt2, dot_l_r_pre2,
-        dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
-        d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre,
+        "hvp_backward_step_rows2", "rows", B * N, D,
+        d_dot_r, M_rows, dot_M_rows, d_dot_a_r, d_a_r_dot_r_M,
+    )
+    hvp_backward_step_rows3 = kernel(
+        "hvp_backward_step_rows3", "rows", B, N,
+        d_dot_a_r, a_r, dot_a_r_arg2, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r2, M_k_r,
+        l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r2, dot_l_r_sqrt3, dot_beta_r2, dot_l_r_pre, dot_l_r_sqrt22,
+        dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt,
+        d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre,
+        d_beta_r_pre,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B * D, N,
@@ -1408,12 +1447,12 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_sum3", "rows", B * D, N,
         d_M_k_r, M_rows, d_k_r_M_k_r,
     )
-    hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", "rows", B * N, D,
+    hvp_backward_step_rows4 = kernel(
+        "hvp_backward_step_rows4", "rows", B * N, D,
         d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre,
-        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, a, dot_e, dot_a, d_dot_M, d_M, d_dot_a_w_e,
-        d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a,
-        d_a_w_dot_a_w_a,
+        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r2, e, a, dot_e2, dot_a, d_dot_M, d_M,
+        d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e,
+        d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * D, N,
@@ -1425,7 +1464,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B * D, N,
-        d_dot_M, dot_a_w, d_a_dot_a_w_a,
+        d_dot_M, dot_a_w2, d_a_dot_a_w_a,
     )
     hvp_backward_step_sum7 = kernel(
         "hvp_backward_step_sum7", "rows", B * D, N,
@@ -1437,13 +1476,13 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum9 = kernel(
         "hvp_backward_step_sum9", "rows", B * D, N,
-        d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
+        d_dot_a_w_e, dot_a_w2, d_e_dot_a_w_e,
     )
-    hvp_backward_step_rows4 = kernel(
-        "hvp_backward_step_rows4", "rows", B, N,
-        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg, dot_a_w_arg_dot, d_a_w_a_w_e,
-        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
-        dot_l_w, dot_l_w_sqrt, dot_beta_w, dot_l_w_pre, dot_l_w_sqrt2, dot_l_w_pre2, dot_beta_w_pre,
+    hvp_backward_step_rows5 = kernel(
+        "hvp_backward_step_rows5", "rows", B, N,
+        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg2, dot_a_w_arg_dot, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
+        dot_l_w2, dot_l_w_sqrt3, dot_beta_w2, dot_l_w_pre, dot_l_w_sqrt22, dot_l_w_pre2, dot_beta_w_pre,
         d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg,
         d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre,
     )
@@ -1473,8 +1512,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e,
-        d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e2,
+        d_dot_M, dot_a_w_e2, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", H, T * B,
@@ -1482,7 +1521,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", H, T * B,
-        d_dot_beta_w_pre, dot_h, d_v_w_dot_v_w_h_h,
+        d_dot_beta_w_pre, dot_h2, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", 1, T * B,
@@ -1494,7 +1533,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", H, T * B,
-        d_dot_beta_r_pre, dot_h, d_v_r_dot_v_r_h_h,
+        d_dot_beta_r_pre, dot_h2, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", 1, T * B,
@@ -1538,19 +1577,24 @@ def hvp_passes(size, dtype):
         parts32[7 * D:8 * D] = dot_W_r
         dot_U_h22[:H] = U_h
         dot_U_h22[H:2 * H] = dot_U_h
+        hvp_backward_before()
+        hvp_backward_before2()
+        hvp_backward_before3()
+        hvp_backward_before4()
 
     def loop():
         for t in reversed(range(T)):
-            hvp_backward_step(t)
             hvp_backward_step_rows(t)
+            hvp_backward_step(t)
             hvp_backward_step_rows2(t)
+            hvp_backward_step_rows3(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum2(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum3(t)
-            hvp_backward_step_rows3(t)
+            hvp_backward_step_rows4(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum4(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -1565,7 +1609,7 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum9(t)
             # through a = W_a @ h
             product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
-            hvp_backward_step_rows4(t)
+            hvp_backward_step_rows5(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_backward_step_sum10(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -1606,7 +1650,7 @@ def hvp_passes(size, dtype):
         # through k_w = W_w @ h
         product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
         # through k_w = W_w @ h
-        product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h.reshape(-1, H), d_W_w_dot_k_w_h)
+        product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h2.reshape(-1, H), d_W_w_dot_k_w_h)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         hvp_backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1618,15 +1662,15 @@ def hvp_passes(size, dtype):
         # through e = sigmoid(W_e @ h)
         product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
         # through e = sigmoid(W_e @ h)
-        product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h.reshape(-1, H), d_W_e_dot_W_e_h_h)
+        product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h2.reshape(-1, H), d_W_e_dot_W_e_h_h)
         # through a = W_a @ h
         product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
         # through a = W_a @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h.reshape(-1, H), d_W_a_dot_a_h)
+        product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h2.reshape(-1, H), d_W_a_dot_a_h)
         # through k_r = W_r @ h
         product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
         # through k_r = W_r @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h.reshape(-1, H), d_W_r_dot_k_r_h)
+        product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h2.reshape(-1, H), d_W_r_dot_k_r_h)
         # through beta_r = softplus(dot(v_r, h) + b_r)
         hvp_backward_after_sum4()
         # through beta_r = softplus(dot(v_r, h) + b_r)

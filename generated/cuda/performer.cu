@@ -192,43 +192,18 @@ extern "C" __global__ void forward_before_rows2(
     }
 }
 
-__device__ inline void forward_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        forward_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -239,8 +214,9 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             forward_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -777,43 +753,18 @@ extern "C" __global__ void infer_before_rows2(
     }
 }
 
-__device__ inline void infer_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        infer_before_point(
-            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -824,8 +775,9 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             infer_sequence_point(
+                compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -1020,43 +972,18 @@ extern "C" __global__ void step_before_rows2(
     }
 }
 
-__device__ inline void step_before_point(
-    const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-}
-
-extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k;
-        step_before_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, compute_t& S)
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
     S = S_prev + v_phi_k;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1067,8 +994,9 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             S_prev = S;
@@ -1338,52 +1266,22 @@ extern "C" __global__ void jvp_before_rows2(
     }
 }
 
-__device__ inline void jvp_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k, dot_v_phi_k;
-        jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1395,10 +1293,12 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
+                compute_t(parts2_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 dot_S_prev,
-                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -1732,52 +1632,22 @@ extern "C" __global__ void hvp_forward_before_rows2(
     }
 }
 
-__device__ inline void hvp_forward_before2_point(
-    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
-    compute_t& v_phi_k, compute_t& dot_v_phi_k)
-{
-    // S = S[t-1] + outer(v, phi_k)
-    v_phi_k = v * phi_k;
-    dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
-}
-
-extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
-{
-    const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / H / B;
-        const int64 iB = n / M / H % B;
-        const int64 iH = n / M % H;
-        const int64 iM = n % M;
-        compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before2_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
-            v_phi_k, dot_v_phi_k);
-        v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
-        dot_v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(dot_v_phi_k);
-    }
-}
-
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t S_prev, const compute_t v_phi_k, const compute_t dot_S_prev,
-    const compute_t dot_v_phi_k, compute_t& S, compute_t& dot_S)
+    const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
+    const compute_t S_prev, const compute_t dot_S_prev, compute_t& S, compute_t& dot_S)
 {
     // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    const compute_t dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
     S = S_prev + v_phi_k;
     dot_S = dot_S_prev + dot_v_phi_k;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ v_phi_k_at,
-    storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_v_phi_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1789,10 +1659,12 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             hvp_forward_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
                 S_prev,
-                compute_t(v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 dot_S_prev,
-                compute_t(dot_v_phi_k_at[((t * B + iB) * H + iH) * M + iM]),
                 S, dot_S);
             S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
             dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(dot_S);
@@ -2048,14 +1920,17 @@ extern "C" __global__ void hvp_backward_before_sum3(
 
 extern "C" __global__ void hvp_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_phi_q_pre_at, const storage_t* __restrict__ phi_q_at,
+    const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at,
     const storage_t* __restrict__ d_dot_z_phi_q_at, const storage_t* __restrict__ z_rows_at,
-    const storage_t* __restrict__ dot_phi_q_pre_at, const storage_t* __restrict__ d_phi_q_S_phi_q_at,
+    const storage_t* __restrict__ d_phi_q_S_phi_q_at,
     const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at, const storage_t* __restrict__ d_z_phi_q_at,
-    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
-    const storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ d_dot_phi_q_pre_at,
-    storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_dot_q_q_at,
-    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_dot_a2_at)
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ dot_phi_q2_at, storage_t* __restrict__ dot_phi_k2_at,
+    storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_phi_q_pre_at,
+    storage_t* __restrict__ d_dot_q_q_at, storage_t* __restrict__ d_q_q_at,
+    storage_t* __restrict__ d_dot_a2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2067,20 +1942,28 @@ extern "C" __global__ void hvp_backward_before_rows2(
         compute_t d_dot_q_q_dot_phi_q_pre_total = 0;
         compute_t d_q_q_phi_q_pre_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k_pre = compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_dot_phi_q_dot_S_phi_q_phi_q = compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB)
                 * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_dot_S_phi_q_S = compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]);
             const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
-            const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q +
+            const compute_t d_phi_q = dot_phi_q_pre * d_dot_phi_q + d_dot_z_phi_q * dot_z + z * d_z_phi_q +
                 d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
             const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            dot_phi_q2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+            dot_phi_k2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
             d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
             d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
             d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
@@ -2174,7 +2057,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_phi_q_at,
     const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_z_prev_rows_at,
-    const storage_t* __restrict__ d_z_phi_q_at, const storage_t* __restrict__ dot_phi_q_at,
+    const storage_t* __restrict__ d_z_phi_q_at, const storage_t* __restrict__ dot_phi_q2_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2191,7 +2074,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_z_next,
                 compute_t(d_z_phi_q_at[t * B + iB]),
-                compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+                compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
                 d_dot_z, d_z, d_z_prev, d_dot_z_prev);
             d_dot_z_at[(t * B + iB) * M + iM] = storage_t(d_dot_z);
             d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
@@ -2219,7 +2102,7 @@ extern "C" __global__ void hvp_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_phi_q_at,
     const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_S_prev_rows_at,
-    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ dot_phi_q_at,
+    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ dot_phi_q2_at,
     storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2237,7 +2120,7 @@ extern "C" __global__ void hvp_backward_sequence2(
                 compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_S_next,
                 compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-                compute_t(dot_phi_q_at[(t * B + iB) * M + iM]),
+                compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
                 d_dot_S, d_S, d_S_prev, d_dot_S_prev);
             d_dot_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S);
             d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
@@ -2401,7 +2284,7 @@ extern "C" __global__ void hvp_backward_after(
 extern "C" __global__ void hvp_backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k2_at,
     storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_phi_k_at,
     storage_t* __restrict__ d_v_dot_v_phi_k_at)
 {
@@ -2416,7 +2299,7 @@ extern "C" __global__ void hvp_backward_after_rows2(
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
             const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
-            const compute_t dot_phi_k = compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k2_at[(iT * B + iB) * M + iM]);
             // through S = S[t-1] + outer(v, phi_k)
             d_dot_v_total += d_dot_S * phi_k;
             d_v_v_phi_k_total += d_S * phi_k;

@@ -219,7 +219,6 @@ def train_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -231,13 +230,9 @@ def train_passes(size, dtype):
         "forward_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    forward_before = kernel(
-        "forward_before", "each", T * B * H * M, 1,
-        v, phi_k, v_phi_k,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        v, phi_k, S_rows,
     )
     forward_sequence2 = kernel(
         "forward_sequence2", "each", B * M, 1,
@@ -277,7 +272,6 @@ def train_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         forward_before_rows2()
-        forward_before()
 
     def loop():
         forward_sequence()
@@ -453,7 +447,6 @@ def infer_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -465,13 +458,9 @@ def infer_passes(size, dtype):
         "infer_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    infer_before = kernel(
-        "infer_before", "each", T * B * H * M, 1,
-        W_q_x_W_k_x_v, phi_k, v_phi_k,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        W_q_x_W_k_x_v, phi_k, S_rows,
     )
     infer_sequence2 = kernel(
         "infer_sequence2", "each", B * M, 1,
@@ -510,7 +499,6 @@ def infer_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         infer_before_rows2()
-        infer_before()
 
     def loop():
         infer_sequence()
@@ -554,7 +542,6 @@ def step_passes(size, dtype):
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
@@ -566,13 +553,9 @@ def step_passes(size, dtype):
         "step_before_rows2", "rows", T * B, M,
         a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
-    step_before = kernel(
-        "step_before", "each", T * B * H * M, 1,
-        v, phi_k, v_phi_k,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k,
+        v, phi_k, S_rows,
     )
     step_sequence2 = kernel(
         "step_sequence2", "each", B * M, 1,
@@ -613,7 +596,6 @@ def step_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         step_before_rows2()
-        step_before()
 
     def loop():
         step_sequence()
@@ -673,8 +655,6 @@ def jvp_passes(size, dtype):
     dot_k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
     dot_phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
-    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q_S = cp.empty((T, B, H), dtype)
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
@@ -695,13 +675,9 @@ def jvp_passes(size, dtype):
         a, dot_a, q_q, dot_q_q, Omega_k, k_k, dot_Omega_k, dot_k_k, a_argmax, phi_q, dot_phi_q, phi_k,
         dot_phi_k,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B * H * M, 1,
-        parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        parts2, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * M, 1,
@@ -761,7 +737,6 @@ def jvp_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
         jvp_before_rows2()
-        jvp_before2()
 
     def loop():
         jvp_sequence()
@@ -826,8 +801,6 @@ def hvp_passes(size, dtype):
     dot_phi_k_pre = cp.empty((T, B, M), dtype)
     phi_k = cp.empty((T, B, M), dtype)
     dot_phi_k = cp.empty((T, B, M), dtype)
-    v_phi_k = cp.empty((T, B, H, M), dtype)
-    dot_v_phi_k = cp.empty((T, B, H, M), dtype)
     S_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q_S = cp.empty((T, B, H), dtype)
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
@@ -847,13 +820,9 @@ def hvp_passes(size, dtype):
         a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q, dot_k_k, a_argmax, dot_a, phi_q,
         phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", "each", T * B * H * M, 1,
-        v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
-    )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * M, 1,
-        S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
+        v, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", "each", B * M, 1,
@@ -912,7 +881,6 @@ def hvp_passes(size, dtype):
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
         hvp_forward_before_rows2()
-        hvp_forward_before2()
 
     def loop():
         hvp_forward_sequence()
@@ -934,6 +902,8 @@ def hvp_passes(size, dtype):
     d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
     dot_Omega22 = cp.empty((2 * M, D), dtype)
     parts4 = cp.empty((2 * D + 2 * H, I), dtype)
+    dot_phi_q2 = cp.empty((T, B, M), dtype)
+    dot_phi_k2 = cp.empty((T, B, M), dtype)
     d_dot_z_phi_q = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_dot_S_phi_q = cp.empty((T, B, H), dtype)
@@ -1001,9 +971,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", "rows", T * B, M,
-        d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre, d_phi_q_S_phi_q,
-        d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre, d_phi_q_pre,
-        d_dot_q_q, d_q_q, d_dot_a2,
+        dot_phi_q_pre, phi_q, dot_phi_k_pre, phi_k, d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows,
+        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q2, dot_phi_k2,
+        d_dot_phi_q_pre, d_phi_q_pre, d_dot_q_q, d_q_q, d_dot_a2,
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * D, 1,
@@ -1011,11 +981,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * M, 1,
-        d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q, dot_phi_q, d_dot_z, d_z,
+        d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q, dot_phi_q2, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", "each", B * H * M, 1,
-        d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q, dot_phi_q, d_dot_S, d_S,
+        d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q, dot_phi_q2, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * M, H,
@@ -1040,7 +1010,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows2 = kernel(
         "hvp_backward_after_rows2", "rows", T * B * H, M,
-        d_dot_S, phi_k, d_S, dot_phi_k, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
+        d_dot_S, phi_k, d_S, dot_phi_k2, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,

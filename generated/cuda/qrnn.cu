@@ -965,9 +965,12 @@ extern "C" __global__ void hvp_forward_sequence(
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t dy, const compute_t c, const compute_t dot_o_pre, const compute_t o,
-    const compute_t dot_c, compute_t& d_dot_o_pre, compute_t& d_o_pre)
+    const compute_t dot_z_pre, const compute_t z, const compute_t dy, const compute_t c,
+    const compute_t dot_o_pre, const compute_t o, const compute_t dot_c, compute_t& dot_z,
+    compute_t& d_dot_o_pre, compute_t& d_o_pre)
 {
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    dot_z = dot_z_pre * (1 - square(z));
     // through o = sigmoid(V_o @ x[t-1] + W_o @ x)
     const compute_t d_dot_o = dy * c;
     const compute_t s1 = 1 - o;
@@ -979,24 +982,28 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ d_dot_o_pre_at,
-    storage_t* __restrict__ d_o_pre_at)
+    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_z2_at,
+    storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_dot_o_pre, d_o_pre;
+        compute_t dot_z, d_dot_o_pre, d_o_pre;
         hvp_backward_before_point(
+            compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
-            d_dot_o_pre, d_o_pre);
+            dot_z, d_dot_o_pre, d_o_pre);
+        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
         d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
@@ -1076,7 +1083,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_c_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z2_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_f_at,
     storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at)
 {
@@ -1094,7 +1101,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);

@@ -764,6 +764,7 @@ def hvp_passes(size, dtype):
     dot_W_dot_V_V_o = cp.empty((H, 3 * I), dtype)
     parts5 = cp.empty((4 * H, I), dtype)
     parts6 = cp.empty((4 * H, I), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
     d_dot_o_pre = cp.empty((T, B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
     d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
@@ -796,7 +797,7 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, c_rows, dot_o_pre, o, dot_c_rows, d_dot_o_pre, d_o_pre,
+        dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z2, d_dot_o_pre, d_o_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
@@ -804,7 +805,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f, d_z_dot_z_f_dot_f_pre,
+        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z2, dot_z_pre, dot_f, d_z_dot_z_f_dot_f_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,

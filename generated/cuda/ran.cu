@@ -449,15 +449,15 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_U_f_h_U_f, const compute_t dot_U_f_h_h_prev, const compute_t W_f_x,
     const compute_t U_f_h, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
     const compute_t g, const compute_t c_prev, const compute_t dot_g, const compute_t dot_c_prev,
-    compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre, compute_t& f,
-    compute_t& dot_f, compute_t& c, compute_t& dot_c, compute_t& h, compute_t& dot_h)
+    compute_t& dot_i_pre, compute_t& i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& c,
+    compute_t& dot_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     const compute_t dot_U_i_h = dot_U_i_h_U_i + dot_U_i_h_h_prev;
     const compute_t i_pre = W_i_x + U_i_h + b_i;
     dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_h;
     i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
+    const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     const compute_t dot_U_f_h = dot_U_f_h_U_f + dot_U_f_h_h_prev;
     const compute_t f_pre = W_f_x + U_f_h + b_f;
@@ -481,15 +481,15 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ g_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
+        compute_t dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
@@ -509,10 +509,9 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h);
+            dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h);
         dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
@@ -520,6 +519,32 @@ extern "C" __global__ void hvp_forward_step(
         dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_i_pre, const compute_t i, compute_t& dot_i)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    dot_i = dot_i_pre * i * (1 - i);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
+    storage_t* __restrict__ dot_i2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_i;
+        hvp_backward_before_point(
+            compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            dot_i);
+        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
     }
 }
 
@@ -640,7 +665,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_i2_at,
     storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -653,7 +678,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i2_at[(iT * B + iB) * H + iH]),
             d_dot_g, d_g);
         d_dot_g_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);

@@ -602,7 +602,6 @@ def hvp_passes(size, dtype):
     dot_U_if_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
@@ -613,7 +612,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, g, c_rows,
-        dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        dot_g, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -679,6 +678,7 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((4 * H, I), dtype)
     parts32 = cp.empty((4 * H, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
     d_dot_c = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
     d_i_dot_i_f_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
@@ -707,6 +707,10 @@ def hvp_passes(size, dtype):
     d_U_i = cp.empty((H, H), dtype)
     d_W_f = cp.empty((H, I), dtype)
     d_U_f = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_i_pre, i, dot_i2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows, d_c_prev_rows, c_rows,
@@ -718,7 +722,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, i, d_c, dot_i, d_dot_g, d_g,
+        d_dot_c, i, d_c, dot_i2, d_dot_g, d_g,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
@@ -750,6 +754,7 @@ def hvp_passes(size, dtype):
         parts32[H:2 * H] = dot_U_i
         parts32[2 * H:3 * H] = U_f
         parts32[3 * H:4 * H] = dot_U_f
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

@@ -211,53 +211,23 @@ extern "C" __global__ void forward_before3(
     }
 }
 
-__device__ inline void forward_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void forward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        forward_before4_point(
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -269,11 +239,12 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             forward_sequence_point(
+                compute_t(q_a_q_b_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -475,33 +446,78 @@ extern "C" __global__ void backward_before_sum6(
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_y_arg, const compute_t D, const compute_t d_y_arg2, const compute_t C,
-    compute_t& d_q_b, compute_t& d_q_a)
+    const compute_t C_pre, compute_t& C, compute_t& D)
 {
-    // through q_b = W_qb @ x
-    d_q_b = d_y_arg2 * C - d_y_arg * D;
-    // through q_a = W_qa @ x
-    d_q_a = d_y_arg * C + D * d_y_arg2;
+    // through C = cos(t * theta)
+    C = cos(C_pre);
+    // through D = sin(t * theta)
+    D = sin(C_pre);
 }
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ C_at,
-    storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
+    const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C2_at, storage_t* __restrict__ D2_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t C, D;
+        backward_before_point(
+            compute_t(C_pre_at[iT * K + iK]),
+            C, D);
+        C2_at[iT * K + iK] = storage_t(C);
+        D2_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+__device__ inline void backward_before2_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2, compute_t& d_q_b, compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    // through q_b = W_qb @ x
+    d_q_b = C * d_y_arg2 - D * d_y_arg;
+    // through q_a = W_qa @ x
+    d_q_a = C * d_y_arg + D * d_y_arg2;
+}
+
+extern "C" __global__ void backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
+    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
+    storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ y_arg3_at,
+    storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / K / B;
         const int64 iB = n / K % B;
         const int64 iK = n % K;
-        compute_t d_q_b, d_q_a;
-        backward_before_point(
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
+        backward_before2_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
-            d_q_b, d_q_a);
+            S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -523,8 +539,8 @@ __device__ inline void backward_sequence_point(
 extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     storage_t* __restrict__ d_S_b_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ d_S_a_prev_rows_at,
-    const storage_t* __restrict__ y_arg_at, storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_S_a_prev_rows_at,
+    const storage_t* __restrict__ y_arg3_at, storage_t* __restrict__ d_S_b_at,
     storage_t* __restrict__ d_S_a_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -539,9 +555,9 @@ extern "C" __global__ void backward_sequence(
             backward_sequence_point(
                 d_S_b_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(y_arg2_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg22_at[(t * B + iB) * K + iK]),
                 d_S_a_next,
-                compute_t(y_arg_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg3_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
             d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -761,8 +777,8 @@ __device__ inline void backward_after2_point(
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C_at,
+    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D2_at,
+    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C2_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -773,9 +789,9 @@ extern "C" __global__ void backward_after2(
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
@@ -785,8 +801,8 @@ extern "C" __global__ void backward_after2(
 
 extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg12_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg12_at,
     storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -797,9 +813,9 @@ extern "C" __global__ void backward_after_rows(
         compute_t d_v_v_S_b_arg1_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -992,53 +1008,23 @@ extern "C" __global__ void infer_before3(
     }
 }
 
-__device__ inline void infer_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void infer_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        infer_before4_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void infer_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1050,11 +1036,12 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             infer_sequence_point(
+                compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1247,53 +1234,23 @@ extern "C" __global__ void step_before3(
     }
 }
 
-__device__ inline void step_before4_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-}
-
-extern "C" __global__ void step_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, v_S_b_arg1;
-        step_before4_point(
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-    }
-}
-
 __device__ inline void step_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, compute_t& S_a, compute_t& S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
 }
 
 extern "C" __global__ void step_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1305,11 +1262,12 @@ extern "C" __global__ void step_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             step_sequence_point(
+                compute_t(v_at[(t * B + iB) * H + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
@@ -1587,69 +1545,31 @@ extern "C" __global__ void jvp_before4(
     }
 }
 
-__device__ inline void jvp_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" __global__ void jvp_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at, storage_t* __restrict__ dot_v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        jvp_before5_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
-    }
-}
-
 __device__ inline void jvp_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at,
-    storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_v_S_b_arg1_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1663,15 +1583,17 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, dot_S_a, S_b, dot_S_b;
             jvp_sequence_point(
+                compute_t(parts2_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_a_prev,
-                compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_b_prev,
-                compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, dot_S_a, S_b, dot_S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -1932,10 +1854,9 @@ extern "C" __global__ void hvp_forward_before3(
 
 __device__ inline void hvp_forward_before4_point(
     const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
-    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
-    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, compute_t& S_a_arg1,
-    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
-    compute_t& dot_y_arg, compute_t& y_arg2, compute_t& dot_y_arg2)
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t dot_q_a,
+    const compute_t dot_q_b, const compute_t q_a, const compute_t q_b, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& dot_y_arg)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
     S_a_arg1 = k_a * C - k_b * D;
@@ -1944,10 +1865,7 @@ __device__ inline void hvp_forward_before4_point(
     S_b_arg1 = k_a * D + C * k_b;
     dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
     // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    y_arg = C * q_a - D * q_b;
     dot_y_arg = C * dot_q_a - D * dot_q_b + dot_C * q_a - dot_D * q_b;
-    y_arg2 = C * q_b + D * q_a;
-    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
 }
 
 extern "C" __global__ void hvp_forward_before4(
@@ -1956,19 +1874,17 @@ extern "C" __global__ void hvp_forward_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ dot_q_a_at,
-    const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ dot_q_a_at, const storage_t* __restrict__ dot_q_b_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ dot_y_arg_at, storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ dot_y_arg2_at)
+    storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ dot_y_arg_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / K / B;
         const int64 iB = n / K % B;
         const int64 iK = n % K;
-        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2;
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, dot_y_arg;
         hvp_forward_before4_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
             compute_t(C_at[iT * K + iK]),
@@ -1978,85 +1894,44 @@ extern "C" __global__ void hvp_forward_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
-            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, dot_y_arg);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
         dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
-        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
         dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg);
-        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
-        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
-    }
-}
-
-__device__ inline void hvp_forward_before5_point(
-    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
-    const compute_t S_b_arg1, const compute_t dot_S_b_arg1, compute_t& v_S_a_arg1,
-    compute_t& dot_v_S_a_arg1, compute_t& v_S_b_arg1, compute_t& dot_v_S_b_arg1)
-{
-    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    v_S_a_arg1 = v * S_a_arg1;
-    dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
-    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    v_S_b_arg1 = v * S_b_arg1;
-    dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
-}
-
-extern "C" __global__ void hvp_forward_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ v_S_b_arg1_at, storage_t* __restrict__ dot_v_S_b_arg1_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
-        hvp_forward_before5_point(
-            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1);
-        v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_a_arg1);
-        dot_v_S_a_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_a_arg1);
-        v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_S_b_arg1);
-        dot_v_S_b_arg1_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_S_b_arg1);
     }
 }
 
 __device__ inline void hvp_forward_sequence_point(
-    const compute_t gamma, const compute_t S_a_prev, const compute_t v_S_a_arg1,
-    const compute_t dot_S_a_prev, const compute_t dot_v_S_a_arg1, const compute_t S_b_prev,
-    const compute_t v_S_b_arg1, const compute_t dot_S_b_prev, const compute_t dot_v_S_b_arg1,
-    compute_t& S_a, compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
+    const compute_t v, const compute_t S_a_arg1, const compute_t dot_v, const compute_t dot_S_a_arg1,
+    const compute_t gamma, const compute_t S_a_prev, const compute_t dot_S_a_prev, const compute_t S_b_arg1,
+    const compute_t dot_S_b_arg1, const compute_t S_b_prev, const compute_t dot_S_b_prev, compute_t& S_a,
+    compute_t& dot_S_a, compute_t& S_b, compute_t& dot_S_b)
 {
     // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    const compute_t dot_v_S_a_arg1 = v * dot_S_a_arg1 + S_a_arg1 * dot_v;
     S_a = gamma * S_a_prev + v_S_a_arg1;
     dot_S_a = gamma * dot_S_a_prev + dot_v_S_a_arg1;
     // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    const compute_t dot_v_S_b_arg1 = v * dot_S_b_arg1 + dot_v * S_b_arg1;
     S_b = gamma * S_b_prev + v_S_b_arg1;
     dot_S_b = gamma * dot_S_b_prev + dot_v_S_b_arg1;
 }
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ v_S_a_arg1_at,
-    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_v_S_a_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ v_S_b_arg1_at,
-    storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_v_S_b_arg1_at)
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
+    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2070,15 +1945,17 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, dot_S_a, S_b, dot_S_b;
             hvp_forward_sequence_point(
+                compute_t(q_a_q_b_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_v_at[(t * B + iB) * H + iH]),
+                compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
-                compute_t(v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_a_prev,
-                compute_t(dot_v_S_a_arg1_at[((t * B + iB) * H + iH) * K + iK]),
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(dot_S_b_arg1_at[(t * B + iB) * K + iK]),
                 S_b_prev,
-                compute_t(v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 dot_S_b_prev,
-                compute_t(dot_v_S_b_arg1_at[((t * B + iB) * H + iH) * K + iK]),
                 S_a, dot_S_a, S_b, dot_S_b);
             S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
             dot_S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S_a);
@@ -2453,24 +2330,81 @@ extern "C" __global__ void hvp_backward_before_sum16(
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_y_arg, const compute_t D, const compute_t d_dot_y_arg2, const compute_t C,
-    const compute_t d_y_arg, const compute_t dot_D, const compute_t d_y_arg2, const compute_t dot_C,
-    compute_t& d_dot_q_b, compute_t& d_q_b, compute_t& d_dot_q_a, compute_t& d_q_a)
+    const compute_t C_pre, const compute_t dot_C_pre, compute_t& C, compute_t& dot_C, compute_t& D,
+    compute_t& dot_D)
 {
-    // through q_b = W_qb @ x
-    d_dot_q_b = d_dot_y_arg2 * C - d_dot_y_arg * D;
-    d_q_b = d_dot_y_arg2 * dot_C - d_dot_y_arg * dot_D - D * d_y_arg + C * d_y_arg2;
-    // through q_a = W_qa @ x
-    d_dot_q_a = d_dot_y_arg * C + D * d_dot_y_arg2;
-    d_q_a = d_dot_y_arg * dot_C + D * d_y_arg2 + d_dot_y_arg2 * dot_D + C * d_y_arg;
+    // through C = cos(t * theta)
+    const compute_t s1 = cos(C_pre);
+    C = s1;
+    const compute_t s2 = sin(C_pre);
+    dot_C = -dot_C_pre * s2;
+    // through D = sin(t * theta)
+    D = s2;
+    dot_D = dot_C_pre * s1;
 }
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ dot_C_at,
+    const storage_t* __restrict__ C_pre_at, const storage_t* __restrict__ dot_C_pre_at,
+    storage_t* __restrict__ C2_at, storage_t* __restrict__ dot_C2_at, storage_t* __restrict__ D2_at,
+    storage_t* __restrict__ dot_D2_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t C, dot_C, D, dot_D;
+        hvp_backward_before_point(
+            compute_t(C_pre_at[iT * K + iK]),
+            compute_t(dot_C_pre_at[iT * K + iK]),
+            C, dot_C, D, dot_D);
+        C2_at[iT * K + iK] = storage_t(C);
+        dot_C2_at[iT * K + iK] = storage_t(dot_C);
+        D2_at[iT * K + iK] = storage_t(D);
+        dot_D2_at[iT * K + iK] = storage_t(dot_D);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t dot_k_a,
+    const compute_t dot_C, const compute_t dot_k_b, const compute_t dot_D, const compute_t q_a,
+    const compute_t q_b, const compute_t dot_q_a, const compute_t dot_q_b, const compute_t d_dot_y_arg,
+    const compute_t d_dot_y_arg2, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& dot_S_a_arg1, compute_t& S_b_arg1, compute_t& dot_S_b_arg1, compute_t& y_arg,
+    compute_t& y_arg2, compute_t& dot_y_arg2, compute_t& d_dot_q_b, compute_t& d_q_b, compute_t& d_dot_q_a,
+    compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    dot_S_a_arg1 = k_a * dot_C + C * dot_k_a - k_b * dot_D - D * dot_k_b;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    dot_S_b_arg1 = k_a * dot_D + C * dot_k_b + k_b * dot_C + D * dot_k_a;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    dot_y_arg2 = C * dot_q_b + D * dot_q_a + dot_C * q_b + dot_D * q_a;
+    // through q_b = W_qb @ x
+    d_dot_q_b = C * d_dot_y_arg2 - D * d_dot_y_arg;
+    d_q_b = C * d_y_arg2 - D * d_y_arg + dot_C * d_dot_y_arg2 - dot_D * d_dot_y_arg;
+    // through q_a = W_qa @ x
+    d_dot_q_a = C * d_dot_y_arg + D * d_dot_y_arg2;
+    d_q_a = C * d_y_arg + D * d_y_arg2 + dot_C * d_dot_y_arg + dot_D * d_dot_y_arg2;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
+    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
+    const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C2_at,
+    const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ dot_q_b_at, const storage_t* __restrict__ d_dot_y_arg_at,
+    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
+    storage_t* __restrict__ dot_S_a_arg12_at, storage_t* __restrict__ S_b_arg12_at,
+    storage_t* __restrict__ dot_S_b_arg12_at, storage_t* __restrict__ y_arg_at,
+    storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ dot_y_arg2_at,
     storage_t* __restrict__ d_dot_q_b_at, storage_t* __restrict__ d_q_b_at,
     storage_t* __restrict__ d_dot_q_a_at, storage_t* __restrict__ d_q_a_at)
 {
@@ -2479,17 +2413,34 @@ extern "C" __global__ void hvp_backward_before(
         const int64 iT = n / K / B;
         const int64 iB = n / K % B;
         const int64 iK = n % K;
-        compute_t d_dot_q_b, d_q_b, d_dot_q_a, d_q_a;
-        hvp_backward_before_point(
+        compute_t S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
+            d_dot_q_a, d_q_a;
+        hvp_backward_before2_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
             compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_D_at[iT * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_C_at[iT * K + iK]),
-            d_dot_q_b, d_q_b, d_dot_q_a, d_q_a);
+            S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
+            d_dot_q_a, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
         d_dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_b);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_a);
@@ -2905,9 +2856,9 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_C_at,
+    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ D2_at,
+    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C2_at,
+    const storage_t* __restrict__ dot_D2_at, const storage_t* __restrict__ dot_C2_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_S_b_arg1_at,
     storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_parts_at)
 {
@@ -2923,11 +2874,11 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D_at[iT * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
             compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C_at[iT * K + iK]),
-            compute_t(dot_D_at[iT * K + iK]),
-            compute_t(dot_C_at[iT * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(dot_C2_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
@@ -3132,10 +3083,10 @@ extern "C" __global__ void hvp_backward_after_sum19(
 
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ S_a_arg12_at,
+    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ S_b_arg12_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ dot_S_a_arg12_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ dot_S_b_arg12_at,
     storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at, storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
     storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
     storage_t* __restrict__ d_v_v_S_b_arg1_at, storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
@@ -3152,13 +3103,13 @@ extern "C" __global__ void hvp_backward_after_rows(
         compute_t d_v_dot_v_S_b_arg1_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg12_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg12_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)

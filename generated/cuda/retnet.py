@@ -226,9 +226,7 @@ def train_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -250,13 +248,9 @@ def train_passes(size, dtype):
         "forward_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, q_a_q_b_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    forward_before4 = kernel(
-        "forward_before4", "each", T * B * H * K, 1,
-        q_a_q_b_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        q_a_q_b_v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     forward_after_rows = kernel(
         "forward_after_rows", "rows", T * B * H, K,
@@ -290,7 +284,6 @@ def train_passes(size, dtype):
         forward_before()
         forward_before2()
         forward_before3()
-        forward_before4()
 
     def loop():
         forward_sequence()
@@ -308,6 +301,12 @@ def train_passes(size, dtype):
     d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
     W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
+    C2 = cp.empty((T, K), dtype)
+    D2 = cp.empty((T, K), dtype)
+    S_a_arg12 = cp.empty((T, B, K), dtype)
+    S_b_arg12 = cp.empty((T, B, K), dtype)
+    y_arg3 = cp.empty((T, B, K), dtype)
+    y_arg22 = cp.empty((T, B, K), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg = cp.empty((T, B, K), dtype)
     d_D_y_arg = cp.empty((T, K), dtype)
@@ -361,12 +360,16 @@ def train_passes(size, dtype):
         d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     backward_before = kernel(
-        "backward_before", "each", T * B * K, 1,
-        d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
+        "backward_before", "each", T * K, 1,
+        C_pre, C2, D2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * K, 1,
+        k_a, C2, k_b, D2, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3, y_arg22, d_q_b, d_q_a,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * H * K, 1,
-        d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
+        d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * K, H,
@@ -403,11 +406,11 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * K, 1,
-        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
+        d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B * H, K,
-        d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * H, 1,
@@ -445,6 +448,7 @@ def train_passes(size, dtype):
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         backward_before_sum6()
         backward_before()
+        backward_before2()
         # through q_a = W_qa @ x
         product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
         # through q_b = W_qb @ x
@@ -517,9 +521,7 @@ def infer_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -541,13 +543,9 @@ def infer_passes(size, dtype):
         "infer_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    infer_before4 = kernel(
-        "infer_before4", "each", T * B * H * K, 1,
-        parts, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", "rows", T * B * H, K,
@@ -581,7 +579,6 @@ def infer_passes(size, dtype):
         infer_before()
         infer_before2()
         infer_before3()
-        infer_before4()
 
     def loop():
         infer_sequence()
@@ -622,9 +619,7 @@ def step_passes(size, dtype):
     C = cp.empty((T, K), dtype)
     D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     S_a_y_arg = cp.empty((T, B, H), dtype)
@@ -646,13 +641,9 @@ def step_passes(size, dtype):
         "step_before3", "each", T * B * K, 1,
         k_a, C, k_b, D, q_a, q_b, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
-    step_before4 = kernel(
-        "step_before4", "each", T * B * H * K, 1,
-        v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
-    )
     step_sequence = kernel(
         "step_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
+        v, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     step_after_rows = kernel(
         "step_after_rows", "rows", T * B * H, K,
@@ -690,7 +681,6 @@ def step_passes(size, dtype):
         step_before()
         step_before2()
         step_before3()
-        step_before4()
 
     def loop():
         step_sequence()
@@ -747,12 +737,8 @@ def jvp_passes(size, dtype):
     dot_D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
     dot_S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
     dot_S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     dot_y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
@@ -786,15 +772,10 @@ def jvp_passes(size, dtype):
         k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1, dot_S_a_arg1,
         S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
-    jvp_before5 = kernel(
-        "jvp_before5", "each", T * B * H * K, 1,
-        parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
-        v_S_b_arg1, dot_v_S_b_arg1,
-    )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
-        dot_v_S_b_arg1,
+        parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1, dot_S_b_arg1, S_b_rows,
+        dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * H, K,
@@ -850,7 +831,6 @@ def jvp_passes(size, dtype):
         jvp_before2()
         jvp_before3()
         jvp_before4()
-        jvp_before5()
 
     def loop():
         jvp_sequence()
@@ -912,16 +892,9 @@ def hvp_passes(size, dtype):
     dot_D = cp.empty((T, K), dtype)
     S_a_arg1 = cp.empty((T, B, K), dtype)
     dot_S_a_arg1 = cp.empty((T, B, K), dtype)
-    v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_a_arg1 = cp.empty((T, B, H, K), dtype)
     S_b_arg1 = cp.empty((T, B, K), dtype)
     dot_S_b_arg1 = cp.empty((T, B, K), dtype)
-    v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
-    dot_v_S_b_arg1 = cp.empty((T, B, H, K), dtype)
-    y_arg = cp.empty((T, B, K), dtype)
     dot_y_arg = cp.empty((T, B, K), dtype)
-    y_arg2 = cp.empty((T, B, K), dtype)
-    dot_y_arg2 = cp.empty((T, B, K), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
         k_a_sqrt,
@@ -940,18 +913,13 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before4 = kernel(
         "hvp_forward_before4", "each", T * B * K, 1,
-        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_q_b_v, dot_q_a, dot_q_b, S_a_arg1, dot_S_a_arg1,
-        S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
-    )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", "each", T * B * H * K, 1,
-        q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
-        v_S_b_arg1, dot_v_S_b_arg1,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, dot_q_a, dot_q_b, q_a_q_b_v, S_a_arg1, dot_S_a_arg1,
+        S_b_arg1, dot_S_b_arg1, dot_y_arg,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
-        S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
-        dot_v_S_b_arg1,
+        q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1, dot_S_b_arg1, S_b_rows,
+        dot_S_b_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -998,7 +966,6 @@ def hvp_passes(size, dtype):
         hvp_forward_before2()
         hvp_forward_before3()
         hvp_forward_before4()
-        hvp_forward_before5()
 
     def loop():
         hvp_forward_sequence()
@@ -1016,6 +983,17 @@ def hvp_passes(size, dtype):
     d_dot_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
     parts3 = cp.empty((4 * K + 2 * H, I), dtype)
+    C2 = cp.empty((T, K), dtype)
+    dot_C2 = cp.empty((T, K), dtype)
+    D2 = cp.empty((T, K), dtype)
+    dot_D2 = cp.empty((T, K), dtype)
+    S_a_arg12 = cp.empty((T, B, K), dtype)
+    dot_S_a_arg12 = cp.empty((T, B, K), dtype)
+    S_b_arg12 = cp.empty((T, B, K), dtype)
+    dot_S_b_arg12 = cp.empty((T, B, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    dot_y_arg2 = cp.empty((T, B, K), dtype)
     d_dot_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_dot_y_arg = cp.empty((T, B, K), dtype)
@@ -1155,8 +1133,14 @@ def hvp_passes(size, dtype):
         d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B * K, 1,
-        d_dot_y_arg, D, d_dot_y_arg2, C, d_y_arg, dot_D, d_y_arg2, dot_C, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
+        "hvp_backward_before", "each", T * K, 1,
+        C_pre, dot_C_pre, C2, dot_C2, D2, dot_D2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * K, 1,
+        k_a, C2, k_b, D2, dot_k_a, dot_C2, dot_k_b, dot_D2, q_a_q_b_v, dot_q_a, dot_q_b, d_dot_y_arg,
+        d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg12, dot_S_a_arg12, S_b_arg12, dot_S_b_arg12, y_arg, y_arg2,
+        dot_y_arg2, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H * K, 1,
@@ -1222,7 +1206,7 @@ def hvp_passes(size, dtype):
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
         d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1, d_S_a_arg1_dot_v_S_a_arg1,
-        d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1, d_S_a_arg1, d_parts,
+        d_dot_S_a_arg1, D2, d_dot_S_b_arg1, C2, dot_D2, dot_C2, k_a_sqrt, d_S_b_arg1, d_S_a_arg1, d_parts,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", "columns", T * K, B,
@@ -1254,7 +1238,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_S_a, S_a_arg1, d_dot_S_b, S_b_arg1, d_S_a, dot_S_a_arg1, d_S_b, dot_S_b_arg1,
+        d_dot_S_a, S_a_arg12, d_dot_S_b, S_b_arg12, d_S_a, dot_S_a_arg12, d_S_b, dot_S_b_arg12,
         d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
         d_v_dot_v_S_b_arg1,
     )
@@ -1324,6 +1308,7 @@ def hvp_passes(size, dtype):
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         hvp_backward_before_sum16()
         hvp_backward_before()
+        hvp_backward_before2()
         # through q_a = W_qa @ x
         product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
         # through q_a = W_qa @ x

@@ -169,11 +169,11 @@ extern "C" __global__ void forward_before3(
 
 __device__ inline void forward_sequence_point(
     const compute_t m_prev, const compute_t w, const compute_t k_, const compute_t a_prev,
-    const compute_t v, const compute_t b_prev, compute_t& m_pre, compute_t& m, compute_t& a_exp,
-    compute_t& a_exp2, compute_t& a, compute_t& b)
+    const compute_t v, const compute_t b_prev, compute_t& m, compute_t& a_exp, compute_t& a_exp2,
+    compute_t& a, compute_t& b)
 {
     // m = max(m[t-1] - w, k)
-    m_pre = m_prev - w;
+    const compute_t m_pre = m_prev - w;
     m = larger(m_pre, k_);
     // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
     const compute_t a_pre = m_prev - w - m;
@@ -189,8 +189,8 @@ extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ k_at, storage_t* __restrict__ a_rows_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ b_rows_at, storage_t* __restrict__ m_pre_at,
-    storage_t* __restrict__ a_exp_at, storage_t* __restrict__ a_exp2_at)
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ b_rows_at, storage_t* __restrict__ a_exp_at,
+    storage_t* __restrict__ a_exp2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -201,7 +201,7 @@ extern "C" __global__ void forward_sequence(
         compute_t a_prev = compute_t(a_rows_at[(0 * B + iB) * H + iH]);
         compute_t b_prev = compute_t(b_rows_at[(0 * B + iB) * H + iH]);
         for (int64 t = 0; t < T; ++t) {
-            compute_t m_pre, m, a_exp, a_exp2, a, b;
+            compute_t m, a_exp, a_exp2, a, b;
             forward_sequence_point(
                 m_prev,
                 w,
@@ -209,8 +209,7 @@ extern "C" __global__ void forward_sequence(
                 a_prev,
                 compute_t(v_at[(t * B + iB) * H + iH]),
                 b_prev,
-                m_pre, m, a_exp, a_exp2, a, b);
-            m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+                m, a_exp, a_exp2, a, b);
             m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
             a_exp_at[(t * B + iB) * H + iH] = storage_t(a_exp);
             a_exp2_at[(t * B + iB) * H + iH] = storage_t(a_exp2);
@@ -277,11 +276,16 @@ extern "C" __global__ void forward_after(
 }
 
 __device__ inline void backward_before_point(
+    const compute_t u, const compute_t k_, const compute_t m_prev, const compute_t w,
     const compute_t d_o_arg, const compute_t r, const compute_t n_, const compute_t d, const compute_t v,
     const compute_t n_exp2, const compute_t a_prev, const compute_t b_prev, const compute_t n_exp,
-    const compute_t m_prev, const compute_t q_pre, compute_t& d_d, compute_t& d_n, compute_t& d_n_pre2,
+    compute_t& q_pre, compute_t& m_pre, compute_t& d_d, compute_t& d_n, compute_t& d_n_pre2,
     compute_t& d_n_pre, compute_t& d_q, compute_t& d_q_pre, compute_t& d_W_r_r_arg)
 {
+    // through q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // through m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
     // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
     d_d = -d_o_arg * r * n_ / square(d);
     // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
@@ -301,12 +305,14 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ d_o_arg_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ n_exp2_at,
     const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ b_rows_at,
-    const storage_t* __restrict__ n_exp_at, const storage_t* __restrict__ m_rows_at,
-    const storage_t* __restrict__ q_pre_at, storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_n_at,
+    const storage_t* __restrict__ n_exp_at, storage_t* __restrict__ q_pre2_at,
+    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_n_at,
     storage_t* __restrict__ d_n_pre2_at, storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_q_at,
     storage_t* __restrict__ d_q_pre_at, storage_t* __restrict__ d_W_r_r_arg_at)
 {
@@ -315,8 +321,12 @@ extern "C" __global__ void backward_before(
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg;
+        compute_t q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg;
         backward_before_point(
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(w_at[iH]),
             compute_t(d_o_arg_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
@@ -326,9 +336,9 @@ extern "C" __global__ void backward_before(
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp_at[(iT * B + iB) * H + iH]),
-            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
-            d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
+            q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
+        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -393,10 +403,10 @@ extern "C" __global__ void backward_sequence(
     storage_t* __restrict__ d_b_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ b_rows_at,
     const storage_t* __restrict__ a_exp_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre2_at,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
     const storage_t* __restrict__ d_d_at, const storage_t* __restrict__ d_q_at,
-    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre2_at,
     const storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
 {
@@ -419,13 +429,13 @@ extern "C" __global__ void backward_sequence(
                 compute_t(a_exp_at[(t * B + iB) * H + iH]),
                 d_m_next,
                 compute_t(k_at[(t * B + iB) * H + iH]),
-                compute_t(m_pre_at[(t * B + iB) * H + iH]),
+                compute_t(m_pre2_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
                 compute_t(n_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_q_at[(t * B + iB) * H + iH]),
                 compute_t(m_rows_at[(t * B + iB) * H + iH]),
-                compute_t(q_pre_at[(t * B + iB) * H + iH]),
+                compute_t(q_pre2_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
                 d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
             d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -459,7 +469,7 @@ extern "C" __global__ void backward_after(
     const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_a_pre2_at,
+    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_v_at, storage_t* __restrict__ d_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -477,7 +487,7 @@ extern "C" __global__ void backward_after(
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -1523,12 +1533,11 @@ __device__ inline void hvp_forward_sequence_point(
     const compute_t m_prev, const compute_t w, const compute_t dot_m_prev, const compute_t dot_w,
     const compute_t k_, const compute_t dot_k, const compute_t a_prev, const compute_t v,
     const compute_t dot_a_prev, const compute_t dot_v, const compute_t b_prev, const compute_t dot_b_prev,
-    compute_t& m_pre, compute_t& m, compute_t& dot_m, compute_t& dot_a_pre, compute_t& a_exp,
-    compute_t& dot_a_exp, compute_t& dot_a_pre2, compute_t& a_exp2, compute_t& dot_a_exp2, compute_t& a,
-    compute_t& dot_a, compute_t& b, compute_t& dot_b)
+    compute_t& m, compute_t& dot_m, compute_t& dot_a_pre, compute_t& a_exp, compute_t& dot_a_pre2,
+    compute_t& a_exp2, compute_t& a, compute_t& dot_a, compute_t& b, compute_t& dot_b)
 {
     // m = max(m[t-1] - w, k)
-    m_pre = m_prev - w;
+    const compute_t m_pre = m_prev - w;
     const compute_t dot_m_pre = dot_m_prev - dot_w;
     m = larger(m_pre, k_);
     dot_m = compute_t((k_) > (m_pre)) * dot_k + compute_t((m_pre) >= (k_)) * dot_m_pre;
@@ -1536,11 +1545,11 @@ __device__ inline void hvp_forward_sequence_point(
     const compute_t a_pre = m_prev - w - m;
     dot_a_pre = dot_m_prev - dot_w - dot_m;
     a_exp = exp(a_pre);
-    dot_a_exp = dot_a_pre * a_exp;
+    const compute_t dot_a_exp = dot_a_pre * a_exp;
     const compute_t a_pre2 = k_ - m;
     dot_a_pre2 = dot_k - dot_m;
     a_exp2 = exp(a_pre2);
-    dot_a_exp2 = dot_a_pre2 * a_exp2;
+    const compute_t dot_a_exp2 = dot_a_pre2 * a_exp2;
     a = a_prev * a_exp + v * a_exp2;
     dot_a = a_prev * dot_a_exp + v * dot_a_exp2 + dot_a_prev * a_exp + dot_v * a_exp2;
     // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
@@ -1556,10 +1565,8 @@ extern "C" __global__ void hvp_forward_sequence(
     storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     storage_t* __restrict__ b_rows_at, storage_t* __restrict__ dot_b_rows_at,
-    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ dot_a_pre_at,
-    storage_t* __restrict__ a_exp_at, storage_t* __restrict__ dot_a_exp_at,
-    storage_t* __restrict__ dot_a_pre2_at, storage_t* __restrict__ a_exp2_at,
-    storage_t* __restrict__ dot_a_exp2_at)
+    storage_t* __restrict__ dot_a_pre_at, storage_t* __restrict__ a_exp_at,
+    storage_t* __restrict__ dot_a_pre2_at, storage_t* __restrict__ a_exp2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1574,8 +1581,7 @@ extern "C" __global__ void hvp_forward_sequence(
         compute_t b_prev = compute_t(b_rows_at[(0 * B + iB) * H + iH]);
         compute_t dot_b_prev = compute_t(dot_b_rows_at[(0 * B + iB) * H + iH]);
         for (int64 t = 0; t < T; ++t) {
-            compute_t m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b,
-                dot_b;
+            compute_t m, dot_m, dot_a_pre, a_exp, dot_a_pre2, a_exp2, a, dot_a, b, dot_b;
             hvp_forward_sequence_point(
                 m_prev,
                 w,
@@ -1589,17 +1595,13 @@ extern "C" __global__ void hvp_forward_sequence(
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 b_prev,
                 dot_b_prev,
-                m_pre, m, dot_m, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2, a, dot_a, b,
-                dot_b);
-            m_pre_at[(t * B + iB) * H + iH] = storage_t(m_pre);
+                m, dot_m, dot_a_pre, a_exp, dot_a_pre2, a_exp2, a, dot_a, b, dot_b);
             m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
             dot_m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_m);
             dot_a_pre_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre);
             a_exp_at[(t * B + iB) * H + iH] = storage_t(a_exp);
-            dot_a_exp_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp);
             dot_a_pre2_at[(t * B + iB) * H + iH] = storage_t(dot_a_pre2);
             a_exp2_at[(t * B + iB) * H + iH] = storage_t(a_exp2);
-            dot_a_exp2_at[(t * B + iB) * H + iH] = storage_t(dot_a_exp2);
             a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
             dot_a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_a);
             b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
@@ -1619,9 +1621,8 @@ __device__ inline void hvp_forward_after_point(
     const compute_t u, const compute_t k_, const compute_t dot_u, const compute_t dot_k,
     const compute_t a_prev, const compute_t v, const compute_t dot_a_prev, const compute_t dot_v,
     const compute_t b_prev, const compute_t dot_b_prev, const compute_t dot_r, const compute_t r,
-    compute_t& dot_n_pre, compute_t& n_exp, compute_t& dot_n_exp, compute_t& dot_n_pre2, compute_t& n_exp2,
-    compute_t& dot_n_exp2, compute_t& n_, compute_t& dot_n, compute_t& d, compute_t& dot_d,
-    compute_t& dot_o_arg)
+    compute_t& dot_n_pre, compute_t& n_exp, compute_t& dot_n_pre2, compute_t& n_exp2, compute_t& n_,
+    compute_t& dot_n, compute_t& dot_d, compute_t& dot_o_arg)
 {
     // q = max(m[t-1], u + k)
     const compute_t q = larger(m_prev, q_pre);
@@ -1632,15 +1633,15 @@ __device__ inline void hvp_forward_after_point(
     const compute_t s2 = -dot_q;
     dot_n_pre = dot_m_prev + s2;
     n_exp = exp(n_pre);
-    dot_n_exp = dot_n_pre * n_exp;
+    const compute_t dot_n_exp = dot_n_pre * n_exp;
     const compute_t n_pre2 = u + k_ + s1;
     dot_n_pre2 = dot_u + dot_k + s2;
     n_exp2 = exp(n_pre2);
-    dot_n_exp2 = dot_n_pre2 * n_exp2;
+    const compute_t dot_n_exp2 = dot_n_pre2 * n_exp2;
     n_ = a_prev * n_exp + v * n_exp2;
     dot_n = a_prev * dot_n_exp + v * dot_n_exp2 + dot_a_prev * n_exp + dot_v * n_exp2;
     // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
-    d = b_prev * n_exp + n_exp2;
+    const compute_t d = b_prev * n_exp + n_exp2;
     dot_d = b_prev * dot_n_exp + dot_b_prev * n_exp + dot_n_exp2;
     // o = W_o @ (r * n / d)
     const compute_t s3 = 1 / d;
@@ -1658,17 +1659,15 @@ extern "C" __global__ void hvp_forward_after(
     const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_b_rows_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_exp_at,
-    storage_t* __restrict__ dot_n_exp_at, storage_t* __restrict__ dot_n_pre2_at,
-    storage_t* __restrict__ n_exp2_at, storage_t* __restrict__ dot_n_exp2_at, storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_at, storage_t* __restrict__ dot_d_at,
-    storage_t* __restrict__ dot_o_arg_at)
+    storage_t* __restrict__ dot_n_pre2_at, storage_t* __restrict__ n_exp2_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n_at, storage_t* __restrict__ dot_d_at, storage_t* __restrict__ dot_o_arg_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg;
+        compute_t dot_n_pre, n_exp, dot_n_pre2, n_exp2, n_, dot_n, dot_d, dot_o_arg;
         hvp_forward_after_point(
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(q_pre_at[(iT * B + iB) * H + iH]),
@@ -1686,33 +1685,43 @@ extern "C" __global__ void hvp_forward_after(
             compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n_, dot_n, d, dot_d, dot_o_arg);
+            dot_n_pre, n_exp, dot_n_pre2, n_exp2, n_, dot_n, dot_d, dot_o_arg);
         dot_n_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_exp_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
-        dot_n_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
         dot_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_pre2);
         n_exp2_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
-        dot_n_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         n_at[(iT * B + iB) * H + iH] = storage_t(n_);
         dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
-        d_at[(iT * B + iB) * H + iH] = storage_t(d);
         dot_d_at[(iT * B + iB) * H + iH] = storage_t(dot_d);
         dot_o_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_o_arg);
     }
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_o_arg, const compute_t r, const compute_t n_, const compute_t d,
+    const compute_t u, const compute_t k_, const compute_t m_prev, const compute_t w,
+    const compute_t dot_a_pre, const compute_t a_exp, const compute_t dot_a_pre2, const compute_t a_exp2,
+    const compute_t dot_n_pre, const compute_t n_exp, const compute_t dot_n_pre2, const compute_t n_exp2,
+    const compute_t b_prev, const compute_t d_dot_o_arg, const compute_t r, const compute_t n_,
     const compute_t d_o_arg, const compute_t dot_r, const compute_t dot_n, const compute_t dot_d,
-    const compute_t v, const compute_t dot_n_pre2, const compute_t dot_v, const compute_t n_exp2,
-    const compute_t a_prev, const compute_t b_prev, const compute_t dot_n_pre, const compute_t dot_a_prev,
-    const compute_t dot_b_prev, const compute_t n_exp, const compute_t m_prev, const compute_t q_pre,
-    const compute_t dot_W_r_r_arg, compute_t& d_dot_d, compute_t& d_d, compute_t& d_dot_n, compute_t& d_n,
-    compute_t& d_dot_n_pre2, compute_t& d_n_pre2, compute_t& d_dot_n_pre, compute_t& d_n_pre,
-    compute_t& d_dot_q, compute_t& d_q, compute_t& d_dot_q_pre, compute_t& d_q_pre,
-    compute_t& d_dot_W_r_r_arg, compute_t& d_W_r_r_arg)
+    const compute_t v, const compute_t dot_v, const compute_t a_prev, const compute_t dot_a_prev,
+    const compute_t dot_b_prev, const compute_t dot_W_r_r_arg, compute_t& q_pre, compute_t& m_pre,
+    compute_t& dot_a_exp, compute_t& dot_a_exp2, compute_t& dot_n_exp, compute_t& dot_n_exp2,
+    compute_t& d_dot_d, compute_t& d_d, compute_t& d_dot_n, compute_t& d_n, compute_t& d_dot_n_pre2,
+    compute_t& d_n_pre2, compute_t& d_dot_n_pre, compute_t& d_n_pre, compute_t& d_dot_q, compute_t& d_q,
+    compute_t& d_dot_q_pre, compute_t& d_q_pre, compute_t& d_dot_W_r_r_arg, compute_t& d_W_r_r_arg)
 {
+    // through q = max(m[t-1], u + k)
+    q_pre = u + k_;
+    // through m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
+    // through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    dot_a_exp = dot_a_pre * a_exp;
+    dot_a_exp2 = dot_a_pre2 * a_exp2;
+    // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    dot_n_exp = dot_n_pre * n_exp;
+    dot_n_exp2 = dot_n_pre2 * n_exp2;
     // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = n_exp * b_prev + n_exp2;
     const compute_t s1 = 1 / square(d);
     const compute_t s2 = r * s1;
     const compute_t s3 = n_ * s2;
@@ -1725,11 +1734,11 @@ __device__ inline void hvp_backward_before_point(
     d_dot_n = d_dot_o_arg * s6;
     d_n = d_dot_o_arg * (dot_r * s5 - dot_d * s2) + d_o_arg * s6;
     const compute_t d_dot_n_exp2 = v * d_dot_n + d_dot_d;
-    const compute_t d_n_exp2 = v * d_n + dot_n_pre2 * d_dot_n_exp2 + dot_v * d_dot_n + d_d;
+    const compute_t d_n_exp2 = dot_n_pre2 * d_dot_n_exp2 + v * d_n + dot_v * d_dot_n + d_d;
     d_dot_n_pre2 = n_exp2 * d_dot_n_exp2;
     d_n_pre2 = n_exp2 * d_n_exp2;
-    const compute_t d_dot_n_exp = a_prev * d_dot_n + b_prev * d_dot_d;
-    const compute_t d_n_exp = a_prev * d_n + b_prev * d_d + dot_n_pre * d_dot_n_exp + dot_a_prev * d_dot_n +
+    const compute_t d_dot_n_exp = b_prev * d_dot_d + a_prev * d_dot_n;
+    const compute_t d_n_exp = dot_n_pre * d_dot_n_exp + b_prev * d_d + a_prev * d_n + dot_a_prev * d_dot_n +
         dot_b_prev * d_dot_d;
     d_dot_n_pre = n_exp * d_dot_n_exp;
     d_n_pre = n_exp * d_n_exp;
@@ -1752,20 +1761,26 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_arg2_at, const storage_t* __restrict__ r_at,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ w_at,
+    const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ a_exp_at,
+    const storage_t* __restrict__ dot_a_pre2_at, const storage_t* __restrict__ a_exp2_at,
+    const storage_t* __restrict__ dot_n_pre_at, const storage_t* __restrict__ n_exp_at,
+    const storage_t* __restrict__ dot_n_pre2_at, const storage_t* __restrict__ n_exp2_at,
+    const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ d_dot_o_arg2_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_d_at, const storage_t* __restrict__ v_at,
-    const storage_t* __restrict__ dot_n_pre2_at, const storage_t* __restrict__ dot_v_at,
-    const storage_t* __restrict__ n_exp2_at, const storage_t* __restrict__ a_rows_at,
-    const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ a_rows_at,
     const storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_b_rows_at,
-    const storage_t* __restrict__ n_exp_at, const storage_t* __restrict__ m_rows_at,
-    const storage_t* __restrict__ q_pre_at, const storage_t* __restrict__ dot_W_r_r_arg_at,
-    storage_t* __restrict__ d_dot_d_at, storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_dot_n_at,
-    storage_t* __restrict__ d_n_at, storage_t* __restrict__ d_dot_n_pre2_at,
-    storage_t* __restrict__ d_n_pre2_at, storage_t* __restrict__ d_dot_n_pre_at,
-    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_dot_q_at, storage_t* __restrict__ d_q_at,
+    const storage_t* __restrict__ dot_W_r_r_arg_at, storage_t* __restrict__ q_pre2_at,
+    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ dot_a_exp3_at,
+    storage_t* __restrict__ dot_a_exp22_at, storage_t* __restrict__ dot_n_exp3_at,
+    storage_t* __restrict__ dot_n_exp22_at, storage_t* __restrict__ d_dot_d_at,
+    storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_dot_n_at, storage_t* __restrict__ d_n_at,
+    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_n_pre2_at,
+    storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_n_pre_at,
+    storage_t* __restrict__ d_dot_q_at, storage_t* __restrict__ d_q_at,
     storage_t* __restrict__ d_dot_q_pre_at, storage_t* __restrict__ d_q_pre_at,
     storage_t* __restrict__ d_dot_W_r_r_arg2_at)
 {
@@ -1774,32 +1789,45 @@ extern "C" __global__ void hvp_backward_before(
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
-            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg;
+        compute_t q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
+            d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+            d_dot_W_r_r_arg, d_W_r_r_arg;
         hvp_backward_before_point(
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(w_at[iH]),
+            compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
-            compute_t(d_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp_at[(iT * B + iB) * H + iH]),
-            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
-            d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
-            d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg);
+            q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
+            d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+            d_dot_W_r_r_arg, d_W_r_r_arg);
+        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        dot_a_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
+        dot_a_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
+        dot_n_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
+        dot_n_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         d_dot_d_at[(iT * B + iB) * H + iH] = storage_t(d_dot_d);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_dot_n_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n);
@@ -1902,12 +1930,12 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ dot_a_rows_at,
     const storage_t* __restrict__ dot_b_rows_at, const storage_t* __restrict__ a_exp_at,
     storage_t* __restrict__ d_dot_m_prev_rows_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre2_at,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_exp_at,
-    const storage_t* __restrict__ dot_a_exp_at, const storage_t* __restrict__ d_d_at,
+    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_exp3_at,
+    const storage_t* __restrict__ dot_a_exp3_at, const storage_t* __restrict__ d_d_at,
     const storage_t* __restrict__ d_dot_d_at, const storage_t* __restrict__ d_q_at,
-    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre2_at,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ d_dot_q_at,
     const storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_dot_a_pre2_at,
     storage_t* __restrict__ d_a_pre2_at, storage_t* __restrict__ d_dot_a_pre_at,
@@ -1945,17 +1973,17 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_dot_m_next,
                 d_m_next,
                 compute_t(k_at[(t * B + iB) * H + iH]),
-                compute_t(m_pre_at[(t * B + iB) * H + iH]),
+                compute_t(m_pre2_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
                 compute_t(n_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_n_at[(t * B + iB) * H + iH]),
-                compute_t(dot_n_exp_at[(t * B + iB) * H + iH]),
-                compute_t(dot_a_exp_at[(t * B + iB) * H + iH]),
+                compute_t(dot_n_exp3_at[(t * B + iB) * H + iH]),
+                compute_t(dot_a_exp3_at[(t * B + iB) * H + iH]),
                 compute_t(d_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_q_at[(t * B + iB) * H + iH]),
                 compute_t(m_rows_at[(t * B + iB) * H + iH]),
-                compute_t(q_pre_at[(t * B + iB) * H + iH]),
+                compute_t(q_pre2_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_q_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_n_pre_at[(t * B + iB) * H + iH]),
@@ -2006,11 +2034,11 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ n_exp2_at,
     const storage_t* __restrict__ d_dot_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ dot_n_exp2_at,
-    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_a_exp2_at,
+    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ dot_n_exp22_at,
+    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_a_exp22_at,
     const storage_t* __restrict__ d_dot_q_pre_at, const storage_t* __restrict__ d_dot_n_pre2_at,
     const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_dot_a_pre2_at,
+    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ d_dot_a_pre2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_dot_v2_at, storage_t* __restrict__ d_dot_k2_at)
@@ -2027,14 +2055,14 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_exp22_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_a_exp2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_exp22_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),

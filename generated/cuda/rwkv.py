@@ -243,7 +243,6 @@ def train_passes(size, dtype):
     v_arg = cp.empty((T, B, I), dtype)
     v = cp.empty((T, B, H), dtype)
     q_pre = cp.empty((T, B, H), dtype)
-    m_pre = cp.empty((T, B, H), dtype)
     a_exp = cp.empty((T, B, H), dtype)
     a_exp2 = cp.empty((T, B, H), dtype)
     n_exp = cp.empty((T, B, H), dtype)
@@ -270,7 +269,7 @@ def train_passes(size, dtype):
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
-        m_rows, w, k, a_rows, v, b_rows, m_pre, a_exp, a_exp2,
+        m_rows, w, k, a_rows, v, b_rows, a_exp, a_exp2,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * H, 1,
@@ -328,6 +327,8 @@ def train_passes(size, dtype):
     d_b_prev_rows = cp.empty((2, B, H), dtype)
     d_m_prev_rows = cp.empty((2, B, H), dtype)
     d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    q_pre2 = cp.empty((T, B, H), dtype)
+    m_pre2 = cp.empty((T, B, H), dtype)
     d_o_arg = cp.empty((T, B, H), dtype)
     d_d = cp.empty((T, B, H), dtype)
     d_n = cp.empty((T, B, H), dtype)
@@ -364,8 +365,8 @@ def train_passes(size, dtype):
     d_omega = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, m_rows, q_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q,
-        d_q_pre, d_W_r_r_arg,
+        u, k, m_rows, w, d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, q_pre2, m_pre2, d_d, d_n,
+        d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
     )
     backward_before2 = kernel(
         "backward_before2", "each", T * B * I, 1,
@@ -373,12 +374,12 @@ def train_passes(size, dtype):
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * H, 1,
-        d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows, k, m_pre, d_n, n_exp,
-        d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+        d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows, k, m_pre2, d_n,
+        n_exp, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2, d_v, d_k,
+        d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre2, d_a_pre2, d_v, d_k,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
@@ -402,6 +403,7 @@ def train_passes(size, dtype):
         mu_k[...] = params["mu_k"]
         W_v[...] = params["W_v"]
         mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
         W_o[...] = params["W_o"]
         d_a_prev_rows[T] = dstate["a"]
         d_b_prev_rows[T % 2] = dstate["b"]
@@ -901,22 +903,16 @@ def hvp_passes(size, dtype):
     dot_v_v_arg = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
     dot_q_pre = cp.empty((T, B, H), dtype)
-    m_pre = cp.empty((T, B, H), dtype)
     dot_a_pre = cp.empty((T, B, H), dtype)
     a_exp = cp.empty((T, B, H), dtype)
-    dot_a_exp = cp.empty((T, B, H), dtype)
     dot_a_pre2 = cp.empty((T, B, H), dtype)
     a_exp2 = cp.empty((T, B, H), dtype)
-    dot_a_exp2 = cp.empty((T, B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n_exp = cp.empty((T, B, H), dtype)
-    dot_n_exp = cp.empty((T, B, H), dtype)
     dot_n_pre2 = cp.empty((T, B, H), dtype)
     n_exp2 = cp.empty((T, B, H), dtype)
-    dot_n_exp2 = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
-    d = cp.empty((T, B, H), dtype)
     dot_d = cp.empty((T, B, H), dtype)
     dot_o_arg = cp.empty((T, B, H), dtype)
     hvp_forward_once = kernel(
@@ -939,14 +935,13 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows, dot_b_rows, m_pre,
-        dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
+        m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows, dot_b_rows, dot_a_pre,
+        a_exp, dot_a_pre2, a_exp2,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
         m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows,
-        dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n, dot_n, d,
-        dot_d, dot_o_arg,
+        dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_pre2, n_exp2, n, dot_n, dot_d, dot_o_arg,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1025,6 +1020,12 @@ def hvp_passes(size, dtype):
     dot_W_o2 = cp.empty((I, 2 * H), dtype)
     dot_W_v2 = cp.empty((2 * H, I), dtype)
     dot_W_k2 = cp.empty((2 * H, I), dtype)
+    q_pre2 = cp.empty((T, B, H), dtype)
+    m_pre2 = cp.empty((T, B, H), dtype)
+    dot_a_exp3 = cp.empty((T, B, H), dtype)
+    dot_a_exp22 = cp.empty((T, B, H), dtype)
+    dot_n_exp3 = cp.empty((T, B, H), dtype)
+    dot_n_exp22 = cp.empty((T, B, H), dtype)
     d_dot_o_arg2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_d = cp.empty((T, B, H), dtype)
     d_d = cp.empty((T, B, H), dtype)
@@ -1091,8 +1092,9 @@ def hvp_passes(size, dtype):
     d_omega = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        d_dot_o_arg2, r, n, d, dot_r, dot_n, dot_d, v, dot_n_pre2, dot_v, n_exp2, a_rows, b_rows, dot_n_pre,
-        dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d, d_d, d_dot_n, d_n,
+        u, k, m_rows, w, dot_a_pre, a_exp, dot_a_pre2, a_exp2, dot_n_pre, n_exp, dot_n_pre2, n_exp2, b_rows,
+        d_dot_o_arg2, r, n, dot_r, dot_n, dot_d, v, dot_v, a_rows, dot_a_rows, dot_b_rows, dot_W_r_r_arg,
+        q_pre2, m_pre2, dot_a_exp3, dot_a_exp22, dot_n_exp3, dot_n_exp22, d_dot_d, d_d, d_dot_n, d_n,
         d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg2,
     )
     hvp_backward_before2 = kernel(
@@ -1103,14 +1105,15 @@ def hvp_passes(size, dtype):
         "hvp_backward_sequence", "each", B * H, 1,
         d_dot_a_prev_rows, v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v, d_b_prev_rows, a_exp2,
         a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows, d_m_prev_rows, k,
-        m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q, m_rows, q_pre, d_n_pre,
+        m_pre2, d_n, n_exp, d_dot_n, dot_n_exp3, dot_a_exp3, d_d, d_dot_d, d_q, m_rows, q_pre2, d_n_pre,
         d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre,
         d_m_pre,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows, dot_a_exp2, d_dot_q_pre,
-        d_dot_n_pre2, d_dot_m, k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m, d_a_pre2, d_dot_v2, d_dot_k2,
+        d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp22, d_a_prev_rows, dot_a_exp22,
+        d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre2, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m, d_a_pre2,
+        d_dot_v2, d_dot_k2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,

@@ -89,7 +89,7 @@ extern "C" __global__ void forward_step(
         forward_step_point(
             compute_t(p_rows_at[t * B + iB]),
             u);
-        u_at[t * B + iB] = storage_t(u);
+        u_at[iB] = storage_t(u);
     }
 }
 
@@ -131,7 +131,7 @@ extern "C" __global__ void forward_step2(
             r, z, r_h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        r_h_at[iB * H + iH] = storage_t(r_h);
     }
 }
 
@@ -145,7 +145,7 @@ extern "C" __global__ void forward_step_rows(
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        const compute_t u = compute_t(u_at[t * B + iB]);
+        const compute_t u = compute_t(u_at[iB]);
         compute_t w_p_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
@@ -184,6 +184,55 @@ extern "C" __global__ void forward_step_rows(
     }
 }
 
+__device__ inline void backward_before_point(
+    const compute_t p_prev, compute_t& u)
+{
+    // through u = where(p[t-1] >= 0.5, 1, 0)
+    u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+}
+
+extern "C" __global__ void backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u2_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t u;
+        backward_before_point(
+            compute_t(p_rows_at[iT * B + iB]),
+            u);
+        u2_at[iT * B + iB] = storage_t(u);
+    }
+}
+
+__device__ inline void backward_before2_point(
+    const compute_t r, const compute_t h_prev, compute_t& r_h)
+{
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+}
+
+extern "C" __global__ void backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ r_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t r_h;
+        backward_before2_point(
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            r_h);
+        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+    }
+}
+
 __device__ inline void backward_step_point(
     const compute_t d_p_next, const compute_t u, const compute_t q, const compute_t p_prev,
     compute_t& d_q_pre, compute_t& d_p_prev)
@@ -200,7 +249,7 @@ __device__ inline void backward_step_point(
 
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u2_at,
     const storage_t* __restrict__ q_at, const storage_t* __restrict__ p_rows_at,
     storage_t* __restrict__ d_q_pre_at)
 {
@@ -210,7 +259,7 @@ extern "C" __global__ void backward_step(
         compute_t d_q_pre, d_p_prev;
         backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
@@ -240,7 +289,7 @@ extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ w_p_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_rzn_pre_at)
 {
@@ -254,7 +303,7 @@ extern "C" __global__ void backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -305,7 +354,7 @@ extern "C" __global__ void backward_step4(
     const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ u2_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -319,7 +368,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -858,7 +907,7 @@ extern "C" __global__ void hvp_forward_step(
         hvp_forward_step_point(
             compute_t(p_rows_at[t * B + iB]),
             u);
-        u_at[t * B + iB] = storage_t(u);
+        u_at[iB] = storage_t(u);
     }
 }
 
@@ -868,15 +917,14 @@ __device__ inline void hvp_forward_step2_point(
     const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_r_pre, compute_t& r,
-    compute_t& dot_r, compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h,
-    compute_t& dot_r_h)
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
     const compute_t r_pre = W_r_x + U_r_h + b_r;
     dot_r_pre = dot_W_r_x + dot_b_r + dot_U_r_h;
     r = sigmoid(r_pre);
-    dot_r = dot_r_pre * r * (1 - r);
+    const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     const compute_t dot_U_z_h = dot_U_z_h_U_z + dot_U_z_h_h_prev;
     const compute_t z_pre = W_z_x + U_z_h + b_z;
@@ -896,15 +944,14 @@ extern "C" __global__ void hvp_forward_step2(
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at,
-    storage_t* __restrict__ dot_r_h_at)
+    storage_t* __restrict__ r_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
+        compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
@@ -922,23 +969,22 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h);
+            dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
-        dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
-        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_n_r_h_r_h_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
+    const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ w_p_at,
@@ -950,17 +996,16 @@ extern "C" __global__ void hvp_forward_step_rows(
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        const compute_t u = compute_t(u_at[t * B + iB]);
+        const compute_t u = compute_t(u_at[iB]);
         compute_t w_p_h_total = 0;
         compute_t dot_w_p_h_w_p_total = 0;
         compute_t dot_w_p_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_U_n_r_h_U_n = compute_t(parts5_at[iB * (2 * H) + H + iH]);
-            const compute_t dot_U_n_r_h_r_h = compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]);
             const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(parts5_at[iB * (2 * H) + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
             const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
@@ -969,9 +1014,8 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t w_p = compute_t(w_p_at[iH]);
             const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
             // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
             const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-            const compute_t dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
             const compute_t n_ = tanh(n_pre);
             const compute_t dot_n = dot_n_pre * (1 - square(n_));
             // s = (1 - z) * h[t-1] + z * n
@@ -1023,6 +1067,64 @@ extern "C" __global__ void hvp_forward_step_rows(
     }
 }
 
+__device__ inline void hvp_backward_before_point(
+    const compute_t p_prev, compute_t& u)
+{
+    // through u = where(p[t-1] >= 0.5, 1, 0)
+    u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u2_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t u;
+        hvp_backward_before_point(
+            compute_t(p_rows_at[iT * B + iB]),
+            u);
+        u2_at[iT * B + iB] = storage_t(u);
+    }
+}
+
+__device__ inline void hvp_backward_before2_point(
+    const compute_t dot_r_pre, const compute_t r, const compute_t h_prev, const compute_t dot_h_prev,
+    compute_t& dot_r, compute_t& r_h, compute_t& dot_r_h)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    dot_r = dot_r_pre * r * (1 - r);
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = r * h_prev;
+    dot_r_h = r * dot_h_prev + h_prev * dot_r;
+}
+
+extern "C" __global__ void hvp_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_r, r_h, dot_r_h;
+        hvp_backward_before2_point(
+            compute_t(dot_r_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
+            dot_r, r_h, dot_r_h);
+        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
+    }
+}
+
 __device__ inline void hvp_backward_step_point(
     const compute_t d_dot_p_next, const compute_t u, const compute_t d_p_next, const compute_t q,
     const compute_t p_prev, const compute_t dot_q_pre, compute_t& d_dot_q_pre, compute_t& d_q_pre,
@@ -1048,7 +1150,7 @@ __device__ inline void hvp_backward_step_point(
 
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_p_prev_rows_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ d_dot_p_prev_rows_at, const storage_t* __restrict__ u2_at,
     storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ q_at,
     const storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ dot_q_pre_at,
     storage_t* __restrict__ d_dot_q_pre_at, storage_t* __restrict__ d_q_pre_at)
@@ -1059,7 +1161,7 @@ extern "C" __global__ void hvp_backward_step(
         compute_t d_dot_q_pre, d_q_pre, d_p_prev, d_dot_p_prev;
         hvp_backward_step_point(
             compute_t(d_dot_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
@@ -1107,7 +1209,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ d_dot_q_pre_at, const storage_t* __restrict__ w_p_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ d_q_pre_at,
-    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ u2_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_pre_at,
@@ -1129,7 +1231,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(dot_w_p_at[iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -1206,10 +1308,10 @@ extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
-    const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ d_s_at,
+    const storage_t* __restrict__ dot_r2_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_s_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
@@ -1224,13 +1326,13 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_s_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u_at[t * B + iB]),
+            compute_t(u2_at[t * B + iB]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),

@@ -236,11 +236,11 @@ def train_passes(size, dtype):
     U_rz = cp.empty((H, 2 * H), dtype)
     U_n_T = cp.empty((H, H), dtype)
     W_rzn_x = cp.empty((T, B, 3 * H), dtype)
-    u = cp.empty((T, B), dtype)
+    u = cp.empty((B,), dtype)
     U_rz_h = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((T, B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     q = cp.empty((T, B), dtype)
@@ -288,7 +288,7 @@ def train_passes(size, dtype):
             forward_step(t)
             forward_step2(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(r_h[t], U_n_T, U_n_r_h)
+            product(r_h, U_n_T, U_n_r_h)
             forward_step_rows(t)
 
     def after():
@@ -304,6 +304,8 @@ def train_passes(size, dtype):
     d_p_prev_rows = cp.empty((2, B), dtype)
     W_rzn2 = cp.empty((3 * H, I), dtype)
     U_rz2 = cp.empty((2 * H, H), dtype)
+    u2 = cp.empty((T, B), dtype)
+    r_h2 = cp.empty((T, B, H), dtype)
     d_q_pre = cp.empty((T, B), dtype)
     d_h = cp.empty((B, H), dtype)
     d_s = cp.empty((B, H), dtype)
@@ -317,13 +319,21 @@ def train_passes(size, dtype):
     d_U_n = cp.empty((H, H), dtype)
     d_w_p = cp.empty((H,), dtype)
     d_b_p = cp.empty((), dtype)
+    backward_before = kernel(
+        "backward_before", "each", T * B, 1,
+        p_rows, u2,
+    )
+    backward_before2 = kernel(
+        "backward_before2", "each", T * B * H, 1,
+        r, h_rows, r_h2,
+    )
     backward_step = kernel(
         "backward_step", "each", B, 1,
-        d_p_prev_rows, u, q, p_rows, d_q_pre,
+        d_p_prev_rows, u2, q, p_rows, d_q_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        dy, d_h_prev_rows, d_q_pre, w_p, u, z, n, h_rows, d_h, d_s, d_rzn_pre,
+        dy, d_h_prev_rows, d_q_pre, w_p, u2, z, n, h_rows, d_h, d_s, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
@@ -331,7 +341,7 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * H, 1,
-        d_h_prev_U_rz_h, d_r_h, r, d_s, z, d_h, u, d_h_prev_rows,
+        d_h_prev_U_rz_h, d_r_h, r, d_s, z, d_h, u2, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -360,6 +370,8 @@ def train_passes(size, dtype):
         W_rzn2[2 * H:3 * H] = W_n
         U_rz2[:H] = U_r
         U_rz2[H:2 * H] = U_z
+        backward_before()
+        backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -377,7 +389,7 @@ def train_passes(size, dtype):
         product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
         cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
         # through q = sigmoid(dot(w_p, h) + b_p)
         backward_after_sum()
         # through q = sigmoid(dot(w_p, h) + b_p)
@@ -757,28 +769,26 @@ def hvp_passes(size, dtype):
     dot_p_rows = cp.empty((T + 1, B), dtype)
     parts = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
+    dot_U_n2 = cp.empty((2 * H, H), dtype)
     parts3 = cp.empty((H, 4 * H), dtype)
     U_rz = cp.empty((H, 2 * H), dtype)
-    dot_U_n2 = cp.empty((H, 2 * H), dtype)
     U_n_T2 = cp.empty((H, H), dtype)
     parts2 = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    u = cp.empty((T, B), dtype)
+    u = cp.empty((B,), dtype)
     parts4 = cp.empty((B, 4 * H), dtype)
     dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((T, B, H), dtype)
-    dot_r_h = cp.empty((T, B, H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
-    dot_U_n_r_h_r_h = cp.empty((B, H), dtype)
+    dot_r_h2 = cp.empty((B, 2 * H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
+    dot_U_n_r_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -795,11 +805,11 @@ def hvp_passes(size, dtype):
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
         parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
-        dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B, H,
-        parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z, dot_h_rows, u, w_p,
+        parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, u, w_p,
         dot_w_p, b_p, dot_b_p, p_rows, dot_p_rows, dot_n_pre, n, dot_n, dot_q_pre, q,
     )
 
@@ -843,14 +853,14 @@ def hvp_passes(size, dtype):
         W_rzn[..., :H] = parts[..., :H]
         W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
         W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        dot_U_n2[:H] = dot_U_n.T
+        dot_U_n2[H:2 * H] = U_n.T
         parts3[..., :H] = U_r.T
         parts3[..., H:2 * H] = dot_U_r.T
         parts3[..., 2 * H:3 * H] = U_z.T
         parts3[..., 3 * H:4 * H] = dot_U_z.T
         U_rz[..., :H] = parts3[..., :H]
         U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        dot_U_n2[..., :H] = U_n.T
-        dot_U_n2[..., H:2 * H] = dot_U_n.T
         U_n_T2[...] = U_n.T
         product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
@@ -862,9 +872,10 @@ def hvp_passes(size, dtype):
             product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             hvp_forward_step(t)
             hvp_forward_step2(t)
-            product(r_h[t], dot_U_n2, parts5)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
+            product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
             hvp_forward_step_rows(t)
 
     def after():
@@ -879,10 +890,14 @@ def hvp_passes(size, dtype):
     d_p_prev_rows = cp.empty((2, B), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_p_prev_rows = cp.empty((2, B), dtype)
-    parts6 = cp.empty((4 * H, I), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
     dot_W_n2 = cp.empty((2 * H, I), dtype)
     dot_U_n22 = cp.empty((2 * H, H), dtype)
     parts32 = cp.empty((4 * H, H), dtype)
+    u2 = cp.empty((T, B), dtype)
+    dot_r2 = cp.empty((T, B, H), dtype)
+    r_h = cp.empty((T, B, H), dtype)
+    dot_r_h = cp.empty((T, B, H), dtype)
     d_dot_q_pre = cp.empty((T, B), dtype)
     d_q_pre = cp.empty((T, B), dtype)
     d_dot_h = cp.empty((B, H), dtype)
@@ -924,14 +939,22 @@ def hvp_passes(size, dtype):
     d_W_n = cp.empty((H, I), dtype)
     d_U_n = cp.empty((H, H), dtype)
     d_w_p = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B, 1,
+        p_rows, u2,
+    )
+    hvp_backward_before2 = kernel(
+        "hvp_backward_before2", "each", T * B * H, 1,
+        dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B, 1,
-        d_dot_p_prev_rows, u, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre, d_q_pre,
+        d_dot_p_prev_rows, u2, d_p_prev_rows, q, p_rows, dot_q_pre, d_dot_q_pre, d_q_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u, z, dot_n_pre, n, dot_z,
-        h_rows, dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_h, d_dot_s, d_s, d_dot_n_pre2,
+        dy, d_dot_h_prev_rows, d_dot_q_pre, w_p, d_h_prev_rows, d_q_pre, dot_w_p, u2, z, dot_n_pre, n,
+        dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_h, d_dot_s, d_s, d_dot_n_pre2,
         d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
@@ -940,7 +963,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_s, z, d_dot_s, dot_z, d_h, u,
+        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_s, z, d_dot_s, dot_z, d_h, u2,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h, d_h_prev_rows,
         d_dot_h_prev_rows,
     )
@@ -983,10 +1006,10 @@ def hvp_passes(size, dtype):
         d_dot_p_prev_rows[T % 2] = dstate["p"]
 
     def before():
-        parts6[:H] = W_r
-        parts6[H:2 * H] = dot_W_r
-        parts6[2 * H:3 * H] = W_z
-        parts6[3 * H:4 * H] = dot_W_z
+        parts5[:H] = W_r
+        parts5[H:2 * H] = dot_W_r
+        parts5[2 * H:3 * H] = W_z
+        parts5[3 * H:4 * H] = dot_W_z
         dot_W_n2[:H] = W_n
         dot_W_n2[H:2 * H] = dot_W_n
         dot_U_n22[:H] = U_n
@@ -995,6 +1018,8 @@ def hvp_passes(size, dtype):
         parts32[H:2 * H] = dot_U_r
         parts32[2 * H:3 * H] = U_z
         parts32[3 * H:4 * H] = dot_U_z
+        hvp_backward_before()
+        hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
@@ -1013,7 +1038,7 @@ def hvp_passes(size, dtype):
             hvp_backward_step4(t)
 
     def after():
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
         product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)

@@ -798,20 +798,16 @@ def hvp_passes(size, dtype):
     dot_R_zoif_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    dot_z = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    dot_o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B, H), dtype)
     dot_log_f_pre = cp.empty((T, B, H), dtype)
     log_f_softplus = cp.empty((T, B, H), dtype)
     m_pre = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
-    dot_i = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
@@ -820,8 +816,8 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x, dot_b_o, b_i,
         dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows, n_rows,
-        dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre,
-        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        dot_n_rows, dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i,
+        dot_f_pre, f, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -913,6 +909,10 @@ def hvp_passes(size, dtype):
     d_dot_m_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((6 * H, I), dtype)
     parts32 = cp.empty((8 * H, H), dtype)
+    dot_z2 = cp.empty((T, B, H), dtype)
+    dot_o2 = cp.empty((T, B, H), dtype)
+    dot_i2 = cp.empty((T, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
     d_dot_log_f_pre = cp.empty((T, B, H), dtype)
     d_log_f_pre = cp.empty((T, B, H), dtype)
     d_parts = cp.empty((T, B, 8 * H), dtype)
@@ -955,12 +955,16 @@ def hvp_passes(size, dtype):
     d_W_f = cp.empty((H, I), dtype)
     d_R_f = cp.empty((H, H), dtype)
     d_b_f = cp.empty((H,), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_z_pre, z, dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, dot_z2, dot_o2, dot_i2, dot_f2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows, d_h_prev_rows, dot_o,
-        dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z, dot_i_pre, dot_z, i,
+        dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows, d_h_prev_rows, dot_o2,
+        dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z, dot_i_pre, dot_z2, i,
         d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus, dot_o_pre, dot_z_pre,
-        dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_parts,
+        dot_i2, dot_f2, d_dot_log_f_pre, d_log_f_pre, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1016,6 +1020,7 @@ def hvp_passes(size, dtype):
         parts32[5 * H:6 * H] = dot_R_i
         parts32[6 * H:7 * H] = R_f
         parts32[7 * H:8 * H] = dot_R_f
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

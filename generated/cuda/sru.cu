@@ -670,15 +670,15 @@ extern "C" __global__ void hvp_forward_before(
 __device__ inline void hvp_forward_sequence_point(
     const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
     const compute_t dot_W_f_x, const compute_t dot_v_f, const compute_t dot_c_prev, const compute_t dot_b_f,
-    const compute_t W_x, const compute_t dot_W_x, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f,
-    compute_t& c, compute_t& dot_c)
+    const compute_t W_x, const compute_t dot_W_x, compute_t& dot_f_pre, compute_t& f, compute_t& c,
+    compute_t& dot_c)
 {
     // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
     const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
     dot_f_pre = v_f * dot_c_prev + c_prev * dot_v_f + dot_W_f_x + dot_b_f;
     f = sigmoid(f_pre);
     const compute_t s1 = 1 - f;
-    dot_f = dot_f_pre * f * s1;
+    const compute_t dot_f = dot_f_pre * f * s1;
     // c = f * c[t-1] + (1 - f) * (W @ x)
     c = c_prev * f + W_x * s1;
     dot_c = (c_prev - W_x) * dot_f + dot_c_prev * f + dot_W_x * s1;
@@ -691,7 +691,7 @@ extern "C" __global__ void hvp_forward_sequence(
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ dot_W_x_at,
-    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at)
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -704,7 +704,7 @@ extern "C" __global__ void hvp_forward_sequence(
         compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
         compute_t dot_c_prev = compute_t(dot_c_rows_at[(0 * B + iB) * H + iH]);
         for (int64 t = 0; t < T; ++t) {
-            compute_t dot_f_pre, f, dot_f, c, dot_c;
+            compute_t dot_f_pre, f, c, dot_c;
             hvp_forward_sequence_point(
                 compute_t(parts2_at[(t * B + iB) * (5 * H) + iH]),
                 v_f,
@@ -716,10 +716,9 @@ extern "C" __global__ void hvp_forward_sequence(
                 dot_b_f,
                 compute_t(W_x_at[(t * B + iB) * H + iH]),
                 compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-                dot_f_pre, f, dot_f, c, dot_c);
+                dot_f_pre, f, c, dot_c);
             dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
             f_at[(t * B + iB) * H + iH] = storage_t(f);
-            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
             c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
             dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
             c_prev = c;
@@ -771,9 +770,12 @@ extern "C" __global__ void hvp_forward_after(
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t dy, const compute_t c, const compute_t x, const compute_t dot_r_pre, const compute_t r,
-    const compute_t dot_c, const compute_t dot_x, compute_t& d_dot_r_pre, compute_t& d_r_pre)
+    const compute_t dot_f_pre, const compute_t f, const compute_t dy, const compute_t c, const compute_t x,
+    const compute_t dot_r_pre, const compute_t r, const compute_t dot_c, const compute_t dot_x,
+    compute_t& dot_f, compute_t& d_dot_r_pre, compute_t& d_r_pre)
 {
+    // through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    dot_f = dot_f_pre * f * (1 - f);
     // through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
     const compute_t d_dot_r = dy * (c - x);
     const compute_t s1 = 1 - r;
@@ -785,19 +787,22 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_r_pre_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ d_dot_r_pre_at,
-    storage_t* __restrict__ d_r_pre_at)
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ dot_f2_at,
+    storage_t* __restrict__ d_dot_r_pre_at, storage_t* __restrict__ d_r_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t d_dot_r_pre, d_r_pre;
+        compute_t dot_f, d_dot_r_pre, d_r_pre;
         hvp_backward_before_point(
+            compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(x_at[(iT * B + iB) * H + iH]),
@@ -805,7 +810,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_x_at[(iT * B + iB) * H + iH]),
-            d_dot_r_pre, d_r_pre);
+            dot_f, d_dot_r_pre, d_r_pre);
+        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
         d_dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_r_pre);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
@@ -845,7 +851,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ v_f_at,
     const storage_t* __restrict__ dot_v_f_at, const storage_t* __restrict__ d_r_pre_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ d_dot_r_pre_at,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_c_at,
     storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_f_pre_at)
 {
@@ -879,7 +885,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 v_r,
                 compute_t(d_dot_r_pre_at[(t * B + iB) * H + iH]),
                 dot_v_r,
-                compute_t(dot_f_at[(t * B + iB) * H + iH]),
+                compute_t(dot_f2_at[(t * B + iB) * H + iH]),
                 d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev);
             d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
             d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
@@ -998,7 +1004,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_f2_at,
     storage_t* __restrict__ d_dot_W_x_at, storage_t* __restrict__ d_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1011,7 +1017,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f2_at[(iT * B + iB) * H + iH]),
             d_dot_W_x, d_W_x);
         d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);

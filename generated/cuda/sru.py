@@ -591,7 +591,6 @@ def hvp_passes(size, dtype):
     dot_W_x = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
-    dot_f = cp.empty((T, B, H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
@@ -601,7 +600,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x, dot_W_x, dot_f_pre, f, dot_f,
+        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x, dot_W_x, dot_f_pre, f,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
@@ -656,6 +655,7 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    dot_f2 = cp.empty((T, B, H), dtype)
     d_dot_r_pre = cp.empty((T, B, H), dtype)
     d_r_pre = cp.empty((T, B, H), dtype)
     d_x_W_r_x = cp.empty((T, B, H), dtype)
@@ -690,12 +690,12 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, d_dot_r_pre, d_r_pre,
+        dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f2, d_dot_r_pre, d_r_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
         d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f, dot_c_rows, dot_W_x, v_f,
-        dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c, d_dot_f_pre, d_f_pre,
+        dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f2, d_dot_c, d_c, d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
@@ -715,7 +715,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
+        d_dot_c, f, d_c, dot_f2, d_dot_W_x, d_W_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,

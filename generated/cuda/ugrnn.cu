@@ -376,14 +376,14 @@ __device__ inline void hvp_forward_step_point(
     const compute_t dot_U_g_h_U_g, const compute_t dot_U_g_h_h_prev, const compute_t W_g_x,
     const compute_t U_g_h, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
     const compute_t h_prev, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& h, compute_t& dot_h)
+    compute_t& dot_g_pre, compute_t& g, compute_t& dot_g, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     const compute_t dot_U_c_h = dot_U_c_h_U_c + dot_U_c_h_h_prev;
     const compute_t n_pre = W_c_x + U_c_h + b_c;
     dot_n_pre = dot_W_c_x + dot_b_c + dot_U_c_h;
     n_ = tanh(n_pre);
-    dot_n = dot_n_pre * (1 - square(n_));
+    const compute_t dot_n = dot_n_pre * (1 - square(n_));
     // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     const compute_t dot_U_g_h = dot_U_g_h_U_g + dot_U_g_h_h_prev;
     const compute_t g_pre = W_g_x + U_g_h + b_g;
@@ -404,14 +404,14 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
     const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ dot_g_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h;
+        compute_t dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
             compute_t(parts4_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
@@ -429,15 +429,40 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h);
+            dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
         dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * H + iH] = storage_t(g);
         dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+    }
+}
+
+__device__ inline void hvp_backward_before_point(
+    const compute_t dot_n_pre, const compute_t n_, compute_t& dot_n)
+{
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    dot_n = dot_n_pre * (1 - square(n_));
+}
+
+extern "C" __global__ void hvp_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_n_pre_at, const storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_n;
+        hvp_backward_before_point(
+            compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
+            dot_n);
+        dot_n2_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
     }
 }
 
@@ -471,7 +496,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ dot_n2_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_n_dot_n_g_dot_g_pre_at)
 {
@@ -489,7 +514,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n2_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);

@@ -540,7 +540,6 @@ def hvp_passes(size, dtype):
     dot_U_cg_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-    dot_n = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
@@ -551,7 +550,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
         parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g, h_rows,
-        dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
+        dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -607,6 +606,7 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     parts5 = cp.empty((4 * H, I), dtype)
     parts32 = cp.empty((4 * H, H), dtype)
+    dot_n2 = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_n_dot_n_g_dot_g_pre = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_parts = cp.empty((B, H), dtype)
@@ -627,9 +627,13 @@ def hvp_passes(size, dtype):
     d_U_c = cp.empty((H, H), dtype)
     d_W_g = cp.empty((H, I), dtype)
     d_U_g = cp.empty((H, H), dtype)
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * H, 1,
+        dot_n_pre, n, dot_n2,
+    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows, dot_n, dot_n_pre, dot_g,
+        dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows, dot_n2, dot_n_pre, dot_g,
         d_dot_h, d_n_dot_n_g_dot_g_pre,
     )
     hvp_backward_step2 = kernel(
@@ -660,6 +664,7 @@ def hvp_passes(size, dtype):
         parts32[H:2 * H] = dot_U_c
         parts32[2 * H:3 * H] = U_g
         parts32[3 * H:4 * H] = dot_U_g
+        hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):

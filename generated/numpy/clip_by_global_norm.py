@@ -37,6 +37,7 @@ OUTPUTS = {
     "y_a": ("N",),
     "y_b": ("M",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -47,8 +48,24 @@ class Tape(NamedTuple):
     a: np.ndarray  # (T, B, N)
     b: np.ndarray  # (T, B, M)
     n: np.ndarray  # (T, B)
-    max_n: np.ndarray  # (T, B)
-    s: np.ndarray  # (T, B)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    a: np.ndarray  # (T, B, N)
+    b: np.ndarray  # (T, B, M)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 
 def init(seed=0, dtype=np.float32, *, N=None, M=None):
@@ -60,7 +77,7 @@ def init(seed=0, dtype=np.float32, *, N=None, M=None):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -69,23 +86,30 @@ def forward(params, inputs, state=None):
     Returns y_a (T, B, N): first gradient, clipped
             y_b (T, B, M): second gradient, clipped
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     a = inputs["a"]
     b = inputs["b"]
     limit = params["limit"]
 
     # all steps at once
     n = np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b))
-    max_n = np.maximum(n, limit)
-    s = limit / max_n
+    s = limit / np.maximum(n, limit)
     y_a = a * s[:, :, None]
     y_b = b * s[:, :, None]
 
-    tape = Tape(size, dtype, a, b, n, max_n, s)
+    tape = Tape(size, dtype, a, b, n)
     last = {}
     return {"y_a": y_a, "y_b": y_b}, last, tape
 
@@ -103,10 +127,16 @@ def backward(params, tape, dy, dstate=None):
     dy = named("dy", dy, OUTPUTS)
     dy_y_a = cotangent('dy["y_a"]', dy.get("y_a"), OUTPUTS["y_a"], size, dtype)
     dy_y_b = cotangent('dy["y_b"]', dy.get("y_b"), OUTPUTS["y_b"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy_y_a, dy_y_b, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, {"y_a": dy_y_a, "y_b": dy_y_b}, dstate)
     limit = params["limit"]
-    a, b, n, max_n, s = tape.a, tape.b, tape.n, tape.max_n, tape.s
+    a, b, n = tape.a, tape.b, tape.n
 
     # all steps at once
+    max_n = np.maximum(n, limit)
+    s = limit / max_n
     d_s = np.einsum("tbn,tbn->tb", dy_y_a, a) + np.einsum("tbm,tbm->tb", dy_y_b, b)
     d_max_n = -d_s * limit / max_n**2
     d_n_pre = 0.5 * d_max_n * np.greater_equal(n, limit).astype(dtype) / n
@@ -123,6 +153,74 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"limit": np.asarray(d_limit)}
     dstart = {}
     return dparams, {"a": d_a, "b": d_b}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    a = inputs["a"]
+    b = inputs["b"]
+    limit = params["limit"]
+
+    # all steps at once
+    s = (
+        limit
+        / np.maximum(np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b)), limit)
+    )
+    y_a = a * s[:, :, None]
+    y_b = b * s[:, :, None]
+
+    tape = States(size, dtype, a, b)
+    last = {}
+    return {"y_a": y_a, "y_b": y_b}, last, tape
+
+
+def backward_states(params, tape, dy_y_a, dy_y_b, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    limit = params["limit"]
+    a, b = tape.a, tape.b
+
+    # all steps at once
+    n = np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b))
+    max_n = np.maximum(n, limit)
+    s = limit / max_n
+    d_s = np.einsum("tbn,tbn->tb", dy_y_a, a) + np.einsum("tbm,tbm->tb", dy_y_b, b)
+    d_max_n = -d_s * limit / max_n**2
+    d_n_pre = 0.5 * d_max_n * np.greater_equal(n, limit).astype(dtype) / n
+    d_a = 2 * d_n_pre[:, :, None] * a + dy_y_a * s[:, :, None]
+    d_b = 2 * d_n_pre[:, :, None] * b + dy_y_b * s[:, :, None]
+    d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
+    d_s_by_limit = d_s / max_n
+
+    # all steps at once
+    d_limit_max_n = d_max_n_by_limit.sum(axis=(0, 1))
+    d_limit_s = d_s_by_limit.sum(axis=(0, 1))
+    d_limit = d_limit_max_n + d_limit_s
+
+    dparams = {"limit": np.asarray(d_limit)}
+    dstart = {}
+    return dparams, {"a": d_a, "b": d_b}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -247,14 +345,14 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         + np.einsum("tbm,tbm->tb", b, dot_b)
     )
     n = np.sqrt(np.einsum("tbn,tbn->tb", a, a) + np.einsum("tbm,tbm->tb", b, b))
-    max_n = np.maximum(n, limit)
     dot_max_n = (
         dot_limit * np.greater(limit, n).astype(dtype)
         + 0.5 * dot_n_pre * np.greater_equal(n, limit).astype(dtype) / n
     )
-    dot_s = dot_limit / max_n - dot_max_n * limit / max_n**2
 
     # all steps at once
+    max_n = np.maximum(n, limit)
+    dot_s = dot_limit / max_n - dot_max_n * limit / max_n**2
     d_dot_s = np.einsum("tbn,tbn->tb", dy_y_a, a) + np.einsum("tbm,tbm->tb", dy_y_b, b)
     d_s = np.einsum("tbn,tbn->tb", dy_y_a, dot_a) + np.einsum("tbm,tbm->tb", dy_y_b, dot_b)
     d_max_n = (
@@ -282,6 +380,30 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_dparams = {"limit": np.asarray(d_limit)}
     dot_dstart = {}
     return dot_dparams, {"a": d_a, "b": d_b}, dot_dstart
+
+
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
 
 
 def start(how, axes, size, rng, dtype):
@@ -338,7 +460,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

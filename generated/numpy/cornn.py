@@ -43,6 +43,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 dt = 0.042
 gamma = 2.7
 epsilon = 4.7
@@ -59,6 +60,25 @@ class Tape(NamedTuple):
     z_tanh: np.ndarray  # (T, B, H)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    z_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -71,18 +91,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): positions
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
     y_rows, y_prev, y = carried(state["y"], T)
@@ -115,6 +143,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_y, W_z, V = params["W_y"], params["W_z"], params["V"]
     x, y_prev, z_prev, z_tanh = tape.x, tape.y_prev, tape.z_prev, tape.z_tanh
@@ -153,6 +185,99 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next, "z": d_z_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    z_in = times(x, V.T, b)
+
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        z[t] = (
+            z_prev[t]
+            + (
+                np.tanh(y_prev[t] @ W_y.T + z_prev[t] @ W_z.T + z_in[t])
+                - z_prev[t] * epsilon
+                - y_prev[t] * gamma
+            )
+            * dt
+        )
+        # y = y[t-1] + dt * z
+        y[t] = y_prev[t] + dt * z[t]
+
+    tape = States(size, dtype, x, y_prev, z_prev)
+    last = {"y": y_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_y, W_z, V, b = params["W_y"], params["W_z"], params["V"], params["b"]
+    x, y_prev, z_prev = tape.x, tape.y_prev, tape.z_prev
+    d_z_pre = np.empty((T, B, H), dtype)
+    W_yz = np.ascontiguousarray(np.concatenate([W_y, W_z], axis=-1))
+
+    # all steps at once
+    dz_dz_pre = dt * (1 - np.tanh(times(y_prev, W_y.T) + times(z_prev, W_z.T) + times(x, V.T) + b)**2)
+
+    d_y_next = dstate["y"]
+    d_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through y = y[t-1] + dt * z
+        d_y = dy[t] + d_y_next
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon *
+        # z[t-1])
+        d_z = d_z_next + d_y * dt
+        d_z_pre[t] = d_z * dz_dz_pre[t]
+        d_parts = d_z_pre[t] @ W_yz
+        d_y_prev = d_parts[..., :H] - d_z * dt * gamma + d_y
+        d_z_prev = d_parts[..., H:2 * H] + d_z * (1 - dt * epsilon)
+        d_y_next, d_z_next = d_y_prev, d_z_prev
+
+    # all steps at once
+    d_x = times(d_z_pre, V)
+    d_W_y = outer_sum(d_z_pre, y_prev)
+    d_W_z = outer_sum(d_z_pre, z_prev)
+    d_V = outer_sum(d_z_pre, x)
+    d_b = d_z_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W_y": d_W_y,
+        "W_z": d_W_z,
+        "V": d_V,
+        "b": d_b,
+    }
+    dstart = {"y": d_y_next, "z": d_z_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -398,6 +523,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -452,7 +601,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

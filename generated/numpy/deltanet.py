@@ -46,6 +46,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -54,21 +55,32 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    S_prev: np.ndarray  # (T, B, H, K)
+    S_rows: np.ndarray  # (T+1, B, H, K)
     W_q_x: np.ndarray  # (T, B, K)
-    a_q: np.ndarray  # (T, B, K)
     W_k_x: np.ndarray  # (T, B, K)
-    a_k: np.ndarray  # (T, B, K)
     norm_a_q: np.ndarray  # (T, B)
-    q: np.ndarray  # (T, B, K)
     norm_a_k: np.ndarray  # (T, B)
-    k: np.ndarray  # (T, B, K)
     W_v_x: np.ndarray  # (T, B, H)
-    v: np.ndarray  # (T, B, H)
     beta: np.ndarray  # (T, B)
     S_arg0: np.ndarray  # (T, B, H)
-    S_arg0_k: np.ndarray  # (T, B, H, K)
-    S: np.ndarray  # (T, B, H, K)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S_rows: np.ndarray  # (T+1, B, H, K)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -83,23 +95,30 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
+    T, B, H = size["T"], size["B"], size["H"]
     W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
     S_rows, S_prev, S = carried(state["S"], T)
     S_arg0 = np.empty((T, B, H), dtype)
-    S_arg0_k = np.empty((T, B, H, K), dtype)
 
     # all steps at once
     W_q_x = times(x, W_q.T)
@@ -113,18 +132,17 @@ def forward(params, x, state=None):
     W_v_x = times(x, W_v.T)
     v = W_v_x * sigmoid(W_v_x)
     beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    S_in = beta[:, :, None] * k
 
     for t in range(T):
         # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
         S_arg0[t] = v[t] - np.einsum("bhk,bk->bh", S_prev[t], k[t])
-        S_arg0_k[t] = S_arg0[t, :, :, None] * k[t, :, None]
-        S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k[t]
+        S[t] = S_prev[t] + S_arg0[t, :, :, None] * S_in[t, :, None]
 
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S, q)
 
-    tape = Tape(size, dtype, x, S_prev, W_q_x, a_q, W_k_x, a_k, norm_a_q, q, norm_a_k, k, W_v_x, v, beta,
-                S_arg0, S_arg0_k, S)
+    tape = Tape(size, dtype, x, S_rows, W_q_x, W_k_x, norm_a_q, norm_a_k, W_v_x, beta, S_arg0)
     last = {"S": S_rows[-1].copy()}
     return y, last, tape
 
@@ -140,15 +158,24 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, K = size["T"], size["B"], size["H"], size["K"]
     W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
-    x, S_prev, W_q_x, a_q, W_k_x, a_k = tape.x, tape.S_prev, tape.W_q_x, tape.a_q, tape.W_k_x, tape.a_k
-    norm_a_q, q, norm_a_k, k, W_v_x, v = tape.norm_a_q, tape.q, tape.norm_a_k, tape.k, tape.W_v_x, tape.v
-    beta, S_arg0, S_arg0_k, S = tape.beta, tape.S_arg0, tape.S_arg0_k, tape.S
+    x, S_prev, W_q_x, W_k_x, norm_a_q = tape.x, tape.S_rows[:-1], tape.W_q_x, tape.W_k_x, tape.norm_a_q
+    norm_a_k, W_v_x, beta, S_arg0, S = tape.norm_a_k, tape.W_v_x, tape.beta, tape.S_arg0, tape.S_rows[1:]
     d_S, d_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(2))
     d_S_arg0, d_S_k = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    a_q = W_q_x * sigmoid(W_q_x)
+    a_k = W_k_x * sigmoid(W_k_x)
+    q = a_q / norm_a_q[:, :, None]
+    k = a_k / norm_a_k[:, :, None]
+    v = W_v_x * sigmoid(W_v_x)
+    S_arg0_k = S_arg0[:, :, :, None] * k[:, :, None]
     d_q = np.einsum("tbh,tbhk->tbk", dy, S)
     d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
     d_W_q_x = (
@@ -165,12 +192,11 @@ def backward(params, tape, dy, dstate=None):
         * sigmoid(W_q_x)
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
-    dS_dS = dy[:, :, :, None] * q[:, :, None]
 
     d_S_next = dstate["S"]
     for t in reversed(range(T)):
         # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        d_S[t] = d_S_next + dS_dS[t]
+        d_S[t] = d_S_next + dy[t, :, :, None] * q[t, :, None]
         d_S_arg0_k[t] = d_S[t] * beta[t, :, None, None]
         d_S_arg0[t] = np.einsum("bhk,bk->bh", d_S_arg0_k[t], k[t])
         d_S_k[t] = -d_S_arg0[t]
@@ -209,6 +235,144 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"S": d_S_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    S_rows, S_prev, S = carried(state["S"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    W_k_x = times(x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    a_q_squared = np.einsum("tbk,tbk->tb", a_q, a_q)
+    q = a_q / np.sqrt(a_q_squared[:, :, None])
+    a_k_squared = np.einsum("tbk,tbk->tb", a_k, a_k)
+    k = a_k / np.sqrt(a_k_squared[:, :, None])
+    W_v_x = times(x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    w_beta_x = np.einsum("i,tbi->tb", w_beta, x)
+    S_in = sigmoid(w_beta_x[:, :, None]) * k
+
+    for t in range(T):
+        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        S_k = np.einsum("bhk,bk->bh", S_prev[t], k[t])
+        S[t] = S_prev[t] + (v[t, :, :, None] - S_k[:, :, None]) * S_in[t, :, None]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S, q)
+
+    tape = States(size, dtype, x, S_rows)
+    last = {"S": S_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    W_q, W_k, W_v, w_beta = params["W_q"], params["W_k"], params["W_v"], params["w_beta"]
+    x, S_prev, S = tape.x, tape.S_rows[:-1], tape.S_rows[1:]
+    d_S, d_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(2))
+    d_S_arg0, d_S_k = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    a_q = W_q_x * sigmoid(W_q_x)
+    W_k_x = times(x, W_k.T)
+    a_k = W_k_x * sigmoid(W_k_x)
+    norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
+    q = a_q / norm_a_q[:, :, None]
+    norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
+    k = a_k / norm_a_k[:, :, None]
+    W_v_x = times(x, W_v.T)
+    v = W_v_x * sigmoid(W_v_x)
+    beta = sigmoid(np.einsum("i,tbi->tb", w_beta, x))
+    S_arg0 = v - np.einsum("tbhk,tbk->tbh", S_prev, k)
+    S_arg0_k = S_arg0[:, :, :, None] * k[:, :, None]
+    d_q = np.einsum("tbh,tbhk->tbk", dy, S)
+    d_norm_a_q_q = np.einsum("tbk,tbk->tb", d_q, a_q)
+    d_W_q_x = (
+        (
+            d_q / norm_a_q[:, :, None]
+            - d_norm_a_q_q[:, :, None]
+            * a_q
+            / (
+                norm_a_q[:, :, None]**2
+                * np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+            )
+        )
+        * (W_q_x - a_q + 1)
+        * sigmoid(W_q_x)
+    )
+    d_x_W_q_x = times(d_W_q_x, W_q)
+
+    d_S_next = dstate["S"]
+    for t in reversed(range(T)):
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        d_S[t] = d_S_next + dy[t, :, :, None] * q[t, :, None]
+        d_S_arg0_k[t] = d_S[t] * beta[t, :, None, None]
+        d_S_arg0[t] = np.einsum("bhk,bk->bh", d_S_arg0_k[t], k[t])
+        d_S_k[t] = -d_S_arg0[t]
+        d_S_prev = d_S_k[t, :, :, None] * k[t, :, None] + d_S[t]
+        d_S_next = d_S_prev
+
+    # all steps at once
+    d_w_beta_x = (np.einsum("tbhk,tbhk->tb", d_S, S_arg0_k)) * beta * (1 - beta)
+    d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1)
+    d_k = np.einsum("tbh,tbhk->tbk", d_S_k, S_prev) + np.einsum("tbhk,tbh->tbk", d_S_arg0_k, S_arg0)
+    d_norm_a_k_k = np.einsum("tbk,tbk->tb", d_k, a_k)
+    d_W_k_x = (
+        (
+            d_k / norm_a_k[:, :, None]
+            - d_norm_a_k_k[:, :, None]
+            * a_k
+            / (
+                norm_a_k[:, :, None]**2
+                * np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+            )
+        )
+        * (W_k_x - a_k + 1)
+        * sigmoid(W_k_x)
+    )
+    d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_W_v_x, W_v) + d_w_beta_x[:, :, None] * w_beta
+    d_W_q = outer_sum(d_W_q_x, x)
+    d_W_k = outer_sum(d_W_k_x, x)
+    d_W_v = outer_sum(d_W_v_x, x)
+    d_w_beta = np.einsum("tb,tbi->i", d_w_beta_x, x)
+
+    dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "w_beta": d_w_beta,
+    }
+    dstart = {"S": d_S_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -375,7 +539,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     S_rows, S_prev, S = carried(state["S"], T)
     dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
     S_arg0, dot_S_arg0 = (np.empty((T, B, H), dtype) for _ in range(2))
-    S_arg0_k, dot_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(2))
 
     # all steps at once
     W_q_x = times(x, W_q.T)
@@ -389,8 +552,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
     a_q_unit = a_q / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
     dot_norm_a_q = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
-    q = a_q / norm_a_q[:, :, None]
-    dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
     a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
     dot_norm_a_k = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
@@ -412,20 +573,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             - np.einsum("bhk,bk->bh", dot_S_prev[t], k[t])
             - np.einsum("bhk,bk->bh", S_prev[t], dot_k[t])
         )
-        S_arg0_k[t] = S_arg0[t, :, :, None] * k[t, :, None]
-        dot_S_arg0_k[t] = (
-            dot_S_arg0[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * S_arg0[t, :, :, None]
-        )
-        S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k[t]
+        S_arg0_k = S_arg0[t, :, :, None] * k[t, :, None]
+        S[t] = S_prev[t] + beta[t, :, None, None] * S_arg0_k
         dot_S[t] = (
             dot_S_prev[t]
-            + dot_beta[t, :, None, None] * S_arg0_k[t]
-            + dot_S_arg0_k[t] * beta[t, :, None, None]
+            + dot_beta[t, :, None, None] * S_arg0_k
+            + (dot_S_arg0[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * S_arg0[t, :, :, None])
+            * beta[t, :, None, None]
         )
     d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k = (np.empty((T, B, H, K), dtype) for _ in range(4))
     d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k = (np.empty((T, B, H), dtype) for _ in range(4))
 
     # all steps at once
+    a_q = W_q_x * sigmoid(W_q_x)
+    dot_a_q = dot_W_q_x * sigmoid(W_q_x) * (W_q_x - a_q + 1)
+    a_k = W_k_x * sigmoid(W_k_x)
+    dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
+    q = a_q / norm_a_q[:, :, None]
+    dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
+    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+    k = a_k / norm_a_k[:, :, None]
+    dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
+    v = W_v_x * sigmoid(W_v_x)
+    dot_beta = dot_w_beta_x * beta * (1 - beta)
+    S_arg0_k = S_arg0[:, :, :, None] * k[:, :, None]
+    dot_S_arg0_k = dot_S_arg0[:, :, :, None] * k[:, :, None] + dot_k[:, :, None] * S_arg0[:, :, :, None]
     d_dot_q = np.einsum("tbh,tbhk->tbk", dy, S)
     d_q = np.einsum("tbh,tbhk->tbk", dy, dot_S)
     d_dot_norm_a_q = -np.einsum("tbk,tbk->tb", d_dot_q, a_q) / norm_a_q**2
@@ -440,7 +612,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     )
     d_norm_a_q_dot_q = d_dot_q_by_norm_a_q.sum(axis=2)
-    d_dot_a_q = d_dot_norm_a_q[:, :, None] * a_q_unit + d_dot_q / norm_a_q[:, :, None]
+    d_dot_a_q = (
+        d_dot_norm_a_q[:, :, None]
+        * a_q
+        / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+        + d_dot_q / norm_a_q[:, :, None]
+    )
     d_dot_W_q_x = d_dot_a_q * sigmoid(W_q_x) * (W_q_x - a_q + 1)
     d_W_q_x = (
         (
@@ -468,15 +645,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
     d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
-    ddot_S_ddot_S = dy[:, :, :, None] * q[:, :, None]
-    dS_dS = dy[:, :, :, None] * dot_q[:, :, None]
 
     d_S_next = zeros["S"]
     d_dot_S_next = dstate["S"]
     for t in reversed(range(T)):
         # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
-        d_S[t] = d_S_next + dS_dS[t]
+        d_dot_S[t] = d_dot_S_next + dy[t, :, :, None] * q[t, :, None]
+        d_S[t] = d_S_next + dy[t, :, :, None] * dot_q[t, :, None]
         d_dot_S_arg0_k[t] = d_dot_S[t] * beta[t, :, None, None]
         d_S_arg0_k[t] = d_S[t] * beta[t, :, None, None] + d_dot_S[t] * dot_beta[t, :, None, None]
         d_dot_S_arg0[t] = np.einsum("bhk,bk->bh", d_dot_S_arg0_k[t], k[t])
@@ -620,6 +795,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -674,7 +873,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

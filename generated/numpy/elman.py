@@ -36,6 +36,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -44,8 +45,25 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
-    h: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -59,18 +77,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     U, W, b = params["U"], params["W"], params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
@@ -82,7 +108,7 @@ def forward(params, x, state=None):
         # h = tanh(U @ x + W @ h[t-1] + b)
         h[t] = np.tanh(h_prev[t] @ W.T + h_in[t])
 
-    tape = Tape(size, dtype, x, h_prev, h)
+    tape = Tape(size, dtype, x, h_rows)
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -98,9 +124,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     U, W = params["U"], params["W"]
-    x, h_prev, h = tape.x, tape.h_prev, tape.h
+    x, h_prev, h = tape.x, tape.h_rows[:-1], tape.h_rows[1:]
     d_h_pre = np.empty((T, B, H), dtype)
 
     # all steps at once
@@ -122,6 +152,74 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"U": d_U, "W": d_W, "b": d_b}
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    U, W, b = params["U"], params["W"], params["b"]
+    h_rows, h_prev, h = carried(state["h"], T)
+
+    # all steps at once
+    h_in = times(x, U.T, b)
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ h[t-1] + b)
+        h[t] = np.tanh(h_prev[t] @ W.T + h_in[t])
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    U, W = params["U"], params["W"]
+    x, h_prev, h = tape.x, tape.h_rows[:-1], tape.h_rows[1:]
+    d_h_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    dh_dh_pre = 1 - h**2
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = tanh(U @ x + W @ h[t-1] + b)
+        d_h_pre[t] = (dy[t] + d_h_next) * dh_dh_pre[t]
+        d_h_prev = d_h_pre[t] @ W
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, U)
+    d_U = outer_sum(d_h_pre, x)
+    d_W = outer_sum(d_h_pre, h_prev)
+    d_b = d_h_pre.sum(axis=(0, 1))
+
+    dparams = {"U": d_U, "W": d_W, "b": d_b}
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -292,6 +390,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -346,7 +468,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -42,6 +42,7 @@ STATES = {
 OUTPUTS = {
     "h": ("N", "H"),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -59,6 +60,24 @@ class Tape(NamedTuple):
     norm_a: np.ndarray  # (T, B, N)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, H)
+    h_prev: np.ndarray  # (T, B, N, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
+
 def init(H, N, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"H": H, "N": N}
@@ -71,18 +90,26 @@ def init(H, N, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, N, H): contents of the slots
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H, N = size["T"], size["B"], size["H"], size["N"]
     w, U, V, W = params["w"], params["U"], params["V"], params["W"]
     h_rows, h_prev, h = carried(state["h"], T)
@@ -98,13 +125,12 @@ def forward(params, x, state=None):
     wW_x = times(x, wW)
     w_x = wW_x[..., :N]
     W_x = wW_x[..., N:N + H]
-    n_pre_in = w_V_T + W_x[:, :, None]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
         g[t] = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n_pre = times(h_prev[t], U_T) + w_V_T + W_x[t, :, None]
         n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         # a = h[t-1] + g * n
         a[t] = h_prev[t] + g[t, :, :, None] * n[t]
@@ -128,6 +154,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, N = size["T"], size["B"], size["H"], size["N"]
     w, W = params["w"], params["W"]
     x, h_prev, U_T, V_T, g, n, a = tape.x, tape.h_prev, tape.U_T, tape.V_T, tape.g, tape.n, tape.a
@@ -183,6 +213,130 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H, N = size["T"], size["H"], size["N"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    U_T = U.T
+    w_V_T = w @ V.T
+    wW = np.concatenate([w.T, W.T], axis=-1)
+
+    # all steps at once
+    wW_x = times(x, wW)
+    w_x = wW_x[..., :N]
+    W_x = wW_x[..., N:N + H]
+
+    for t in range(T):
+        # g = sigmoid(h[t-1] @ x + w @ x)
+        h_x = np.einsum("bnh,bh->bn", h_prev[t], x[t])
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        n_pre = times(h_prev[t], U_T) + w_V_T + W_x[t, :, None]
+        # a = h[t-1] + g * n
+        a = (
+            h_prev[t]
+            + sigmoid(h_x[:, :, None] + w_x[t, :, :, None])
+            * np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+        )
+        # h = a / norm(a)
+        a_squared = np.einsum("bnh,bnh->bn", a, a)
+        h[t] = a / np.sqrt(a_squared[:, :, None])
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, N = size["T"], size["B"], size["H"], size["N"]
+    w, U, V, W = params["w"], params["U"], params["V"], params["W"]
+    x, h_prev = tape.x, tape.h_prev
+    d_n_pre = np.empty((T, B, N, H), dtype)
+    d_g_pre = np.empty((T, B, N), dtype)
+    U_T = U.T
+    V_T = V.T
+    w_V_T = w @ V_T
+    wW = np.concatenate([w.T, W.T], axis=-1)
+
+    # all steps at once
+    wW_x = times(x, wW)
+    W_x = wW_x[..., N:N + H]
+    g = sigmoid(np.einsum("tbnh,tbh->tbn", h_prev, x) + wW_x[..., :N])
+    n_pre = times(h_prev, U_T) + w_V_T + W_x[:, :, None]
+    n = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
+    a = h_prev + g[:, :, :, None] * n
+    norm_a = np.sqrt(np.einsum("tbnh,tbnh->tbn", a, a))
+    dh_da = 1 / norm_a
+    dnorm_a_h_da = (
+        -a
+        / (
+            norm_a[:, :, :, None]**2
+            * np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
+        )
+    )
+    da_dn_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
+    dg_dg_pre = g * (1 - g)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = a / norm(a)
+        d_h = dy[t] + d_h_next
+        d_norm_a_h = np.einsum("bnh,bnh->bn", d_h, a[t])
+        # through a = h[t-1] + g * n
+        d_a = d_norm_a_h[:, :, None] * dnorm_a_h_da[t] + d_h * dh_da[t, :, :, None]
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        d_n_pre[t] = d_a * da_dn_pre[t]
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        d_g_pre[t] = (np.einsum("bnh,bnh->bn", d_a, n[t])) * dg_dg_pre[t]
+        d_h_prev = d_g_pre[t, :, :, None] * x[t, :, None] + times(d_n_pre[t], U_T.T) + d_a
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_W_x = d_n_pre.sum(axis=2)
+    d_w_V_T = d_n_pre.sum(axis=(0, 1))
+    d_U_T = outer_sum(h_prev, d_n_pre)
+    d_x = np.einsum("tbn,tbnh->tbh", d_g_pre, h_prev) + times(d_g_pre, w) + times(d_W_x, W)
+    d_w_w_x = outer_sum(d_g_pre, x)
+    d_W = outer_sum(d_W_x, x)
+    d_V_T = outer_sum(w, d_w_V_T)
+    d_w = d_w_w_x + d_w_V_T @ V_T.T
+    d_U = d_U_T.T
+    d_V = d_V_T.T
+
+    dparams = {
+        "w": d_w,
+        "U": d_U.copy(),
+        "V": d_V.copy(),
+        "W": d_W,
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -202,13 +356,12 @@ def infer(params, x, state=None):
     wW_x = times(x, wW)
     w_x = wW_x[..., :N]
     W_x = wW_x[..., N:N + H]
-    n_pre_in = w_V_T + W_x[:, :, None]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
         h_x = np.einsum("bnh,bh->bn", h_prev[t], x[t])
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n_pre = times(h_prev[t], U_T) + w_V_T + W_x[t, :, None]
         # a = h[t-1] + g * n
         a = (
             h_prev[t]
@@ -238,13 +391,12 @@ def step(params, x, state=None):
     # all steps at once
     w_x = times(x, w.T)
     W_x = times(x, W.T)
-    n_pre_in = w_V_T + W_x[:, :, None]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
         h_x = np.einsum("bnh,bh->bn", h_prev[t], x[t])
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = times(h_prev[t], U_T) + n_pre_in[t]
+        n_pre = times(h_prev[t], U_T) + w_V_T + W_x[t, :, None]
         # a = h[t-1] + g * n
         a = (
             h_prev[t]
@@ -293,10 +445,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_wW_x_x = times(dot_x, wW)
     dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
     W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x_W = parts[..., 2 * N + H:2 * N + 2 * H]
-    dot_W_x_x = dot_wW_x_x[..., N:N + H]
-    n_pre_in = w_V_T + W_x[:, :, None]
-    dot_in = dot_w_V_T + dot_W_x_W[:, :, None] + dot_W_x_x[:, :, None]
+    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -305,7 +454,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         g = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
         h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = h_dot_h_U_T_U_T[..., :H] + n_pre_in[t]
+        n_pre = h_dot_h_U_T_U_T[..., :H] + w_V_T + W_x[t, :, None]
         n = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         # a = h[t-1] + g * n
         a = h_prev[t] + g[:, :, None] * n
@@ -316,7 +465,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * (1 - g[:, :, None])
             * n
             + g[:, :, None]
-            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_in[t])
+            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
             * np.where(np.greater(n, 0), dtype.type(1), 0.01)
         )
         # h = a / norm(a)
@@ -349,8 +498,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_g_pre, g, dot_g, norm_a, dot_norm_a = (np.empty((T, B, N), dtype) for _ in range(5))
-    n, dot_n, a, dot_a, a_unit = (np.empty((T, B, N, H), dtype) for _ in range(5))
+    dot_g_pre, g, norm_a, dot_norm_a = (np.empty((T, B, N), dtype) for _ in range(4))
+    n, dot_n, dot_a, a_unit = (np.empty((T, B, N, H), dtype) for _ in range(4))
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     U_T = U.T
     dot_U_T = dot_U.T
@@ -370,10 +519,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_wW_x_x = times(dot_x, wW)
     dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
     W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x_W = parts[..., 2 * N + H:2 * N + 2 * H]
-    dot_W_x_x = dot_wW_x_x[..., N:N + H]
-    n_pre_in = w_V_T + W_x[:, :, None]
-    dot_in = dot_w_V_T + dot_W_x_W[:, :, None] + dot_W_x_x[:, :, None]
+    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -383,25 +529,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_w_x[t]
         )
         g[t] = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
-        dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
         h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = h_dot_h_U_T_U_T[..., :H] + n_pre_in[t]
+        n_pre = h_dot_h_U_T_U_T[..., :H] + w_V_T + W_x[t, :, None]
         n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         dot_n[t] = (
-            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_in[t])
+            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
             * np.where(np.greater(n[t], 0), dtype.type(1), 0.01)
         )
         # a = h[t-1] + g * n
-        a[t] = h_prev[t] + g[t, :, :, None] * n[t]
-        dot_a[t] = dot_h_prev[t] + dot_g[t, :, :, None] * n[t] + dot_n[t] * g[t, :, :, None]
+        a = h_prev[t] + g[t, :, :, None] * n[t]
+        dot_a[t] = (
+            dot_h_prev[t]
+            + dot_g_pre[t, :, :, None] * g[t, :, :, None] * (1 - g[t, :, :, None]) * n[t]
+            + g[t, :, :, None] * dot_n[t]
+        )
         # h = a / norm(a)
-        norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a[t], a[t]))
-        a_unit[t] = a[t] / np.where(np.greater(norm_a[t, :, :, None], 0), norm_a[t, :, :, None], 1)
+        norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
+        a_unit[t] = a / np.where(np.greater(norm_a[t, :, :, None], 0), norm_a[t, :, :, None], 1)
         dot_norm_a[t] = np.einsum("bnh,bnh->bn", a_unit[t], dot_a[t])
-        h[t] = a[t] / norm_a[t, :, :, None]
+        h[t] = a / norm_a[t, :, :, None]
         dot_h[t] = (
-            dot_a[t] / norm_a[t, :, :, None] - dot_norm_a[t, :, :, None] * a[t] / norm_a[t, :, :, None]**2
+            dot_a[t] / norm_a[t, :, :, None] - dot_norm_a[t, :, :, None] * a / norm_a[t, :, :, None]**2
         )
     d_dot_n_pre, d_n_pre = (np.empty((T, B, N, H), dtype) for _ in range(2))
     d_dot_g_pre2 = np.empty((T, B, 2 * N), dtype)
@@ -409,6 +558,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_T2 = np.ascontiguousarray(np.concatenate([dot_U_T.T, U_T.T], axis=-1))
 
     # all steps at once
+    dot_g = dot_g_pre * g * (1 - g)
+    a = h_prev + g[:, :, :, None] * n
     ddot_norm_a_dot_h_ddot_norm_a = -1 / norm_a**2
     ddot_h_ddot_h_by_norm_a = (
         2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3 - dot_a / norm_a[:, :, :, None]**2
@@ -540,6 +691,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -594,7 +769,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

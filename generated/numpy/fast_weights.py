@@ -44,6 +44,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 lam = 0.95
 eta = 0.5
 
@@ -54,13 +55,30 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
     A_prev: np.ndarray  # (T, B, H, H)
     s: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
     h_layer_norm: np.ndarray  # (T, B, H)
-    h: np.ndarray  # (T, B, H)
-    h_again: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+    A_prev: np.ndarray  # (T, B, H, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -75,23 +93,31 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     A_rows, A_prev, A = carried(state["A"], T)
-    s, h_layer_norm, h_again = (np.empty((T, B, H), dtype) for _ in range(3))
+    s, h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(2))
     h_arg_std = np.empty((T, B), dtype)
 
     # all steps at once
@@ -110,10 +136,10 @@ def forward(params, x, state=None):
         h_layer_norm[t] = h_arg_centred / h_arg_std[t, :, None]
         h[t] = np.maximum(gamma * h_layer_norm[t] + beta, 0)
         # A = lam * A[t-1] + eta * outer(h, h)
-        h_again[t] = h[t]
-        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
+        h_again = h[t]
+        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[:, None]
 
-    tape = Tape(size, dtype, x, h_prev, A_prev, s, h_arg_std, h_layer_norm, h, h_again)
+    tape = Tape(size, dtype, x, h_rows, A_prev, s, h_arg_std, h_layer_norm)
     last = {"h": h_rows[-1].copy(), "A": A_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -129,13 +155,18 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W, C, gamma = params["W"], params["C"], params["gamma"]
-    x, h_prev, A_prev, s, h_arg_std = tape.x, tape.h_prev, tape.A_prev, tape.s, tape.h_arg_std
-    h_layer_norm, h, h_again = tape.h_layer_norm, tape.h, tape.h_again
+    x, h_prev, A_prev, s, h_arg_std = tape.x, tape.h_rows[:-1], tape.A_prev, tape.s, tape.h_arg_std
+    h_layer_norm, h = tape.h_layer_norm, tape.h_rows[1:]
     d_h_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    h_again = h
     local_h_pre = np.greater(h, 0).astype(dtype)
     dh_layer_norm_dot_dh_arg = -h_layer_norm / H
     local_h_arg = 1 / h_arg_std
@@ -188,6 +219,128 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "A": d_A_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W, C, gamma, beta = params["W"], params["C"], params["gamma"], params["beta"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    A_rows, A_prev, A = carried(state["A"], T)
+
+    # all steps at once
+    C_x = times(x, C.T)
+
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        a = h_prev[t] @ W.T + C_x[t]
+        # s = relu(a)
+        s = np.maximum(a, 0)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        h_arg = a + np.einsum("bhi,bi->bh", A_prev[t], s)
+        sum_h_arg = h_arg.sum(axis=1)
+        h_arg_centred = h_arg - sum_h_arg[:, None] / H
+        h_arg_squared = np.einsum("bh,bh->b", h_arg_centred, h_arg_centred)
+        h[t] = np.maximum(gamma * h_arg_centred / np.sqrt(h_arg_squared[:, None] / H + 1e-05) + beta, 0)
+        # A = lam * A[t-1] + eta * outer(h, h)
+        h_again = h[t]
+        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[:, None]
+
+    tape = States(size, dtype, x, h_rows, A_prev)
+    last = {"h": h_rows[-1].copy(), "A": A_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W, C, gamma = params["W"], params["C"], params["gamma"]
+    x, h_prev, A_prev, h = tape.x, tape.h_rows[:-1], tape.A_prev, tape.h_rows[1:]
+    d_h_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    a = times(h_prev, W.T) + times(x, C.T)
+    s = np.maximum(a, 0)
+    h_arg = a + np.einsum("tbhi,tbi->tbh", A_prev, s)
+    sum_h_arg = h_arg.sum(axis=2)
+    h_arg_centred = h_arg - sum_h_arg[:, :, None] / H
+    h_arg_std = np.sqrt(np.einsum("tbh,tbh->tb", h_arg_centred, h_arg_centred) / H + 1e-05)
+    h_layer_norm = h_arg_centred / h_arg_std[:, :, None]
+    h_again = h
+    local_h_pre = np.greater(h, 0).astype(dtype)
+    dh_layer_norm_dot_dh_arg = -h_layer_norm / H
+    local_h_arg = 1 / h_arg_std
+    ds_da = np.greater(s, 0).astype(dtype)
+
+    d_h_next = dstate["h"]
+    d_A_next = dstate["A"]
+    for t in reversed(range(T)):
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        d_h_h_again = d_A_next * eta
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        d_h_pre[t] = (
+            (
+                dy[t]
+                + d_h_next
+                + np.einsum("bhi,bh->bi", d_h_h_again, h[t])
+                + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t])
+            )
+            * local_h_pre[t]
+        )
+        d_h_layer_norm = d_h_pre[t] * gamma
+        sum_d_h_layer_norm = d_h_layer_norm.sum(axis=1)
+        d_h_layer_norm_dot = np.einsum("bh,bh->b", h_layer_norm[t], d_h_layer_norm)
+        d_h_arg = (
+            (
+                d_h_layer_norm
+                - sum_d_h_layer_norm[:, None] / H
+                + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]
+            )
+            * local_h_arg[t, :, None]
+        )
+        # through a = W @ h[t-1] + C @ x
+        d_a[t] = (np.einsum("bh,bhi->bi", d_h_arg, A_prev[t])) * ds_da[t] + d_h_arg
+        d_h_prev = d_a[t] @ W
+        d_A_prev = d_h_arg[:, :, None] * s[t, :, None] + d_A_next * lam
+        d_h_next, d_A_next = d_h_prev, d_A_prev
+
+    # all steps at once
+    d_x = times(d_a, C)
+    d_W = outer_sum(d_a, h_prev)
+    d_C = outer_sum(d_a, x)
+    d_gamma = np.einsum("tbh,tbh->h", d_h_pre, h_layer_norm)
+    d_beta = d_h_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W": d_W,
+        "C": d_C,
+        "gamma": d_gamma,
+        "beta": d_beta,
+    }
+    dstart = {"h": d_h_next, "A": d_A_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -350,9 +503,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     A_rows, A_prev, A = carried(state["A"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_A_rows, dot_A_prev, dot_A = carried(dot_state["A"], T)
-    s, dot_s, h_arg, dot_h_arg, h_layer_norm, dot_h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(6))
-    h_again, dot_h_again = (np.empty((T, B, H), dtype) for _ in range(2))
-    h_arg_std, dot_h_arg_mean, dot_h_arg_share, dot_h_arg_std = (np.empty((T, B), dtype) for _ in range(4))
+    s, dot_s, h_arg, dot_h_arg, h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(5))
+    h_arg_std, dot_h_arg_mean, dot_h_arg_share = (np.empty((T, B), dtype) for _ in range(3))
     dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
     dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
@@ -382,24 +534,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         h_layer_norm[t] = h_arg_centred2 / h_arg_std[t, :, None]
         dot_h_arg_mean[t] = dot_h_arg[t].sum(axis=1) / H
         dot_h_arg_share[t] = np.einsum("bh,bh->b", h_layer_norm[t], dot_h_arg[t]) / H
-        dot_h_arg_std[t] = h_arg_std[t]
-        dot_h_layer_norm[t] = (
-            (dot_h_arg[t] - dot_h_arg_mean[t, :, None] - h_layer_norm[t] * dot_h_arg_share[t, :, None])
-            / dot_h_arg_std[t, :, None]
-        )
         h[t] = np.maximum(gamma * h_layer_norm[t] + beta, 0)
         dot_h[t] = (
-            (dot_gamma * h_layer_norm[t] + dot_h_layer_norm[t] * gamma + dot_beta)
+            (
+                dot_gamma * h_layer_norm[t]
+                + (
+                    dot_h_arg[t]
+                    - dot_h_arg_mean[t, :, None]
+                    - h_layer_norm[t] * dot_h_arg_share[t, :, None]
+                )
+                * gamma
+                / h_arg_std[t, :, None]
+                + dot_beta
+            )
             * np.greater(h[t], 0).astype(dtype)
         )
         # A = lam * A[t-1] + eta * outer(h, h)
-        h_again[t] = h[t]
-        dot_h_again[t] = dot_h[t]
-        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[t, :, None]
+        h_again = h[t]
+        dot_h_again = dot_h[t]
+        A[t] = lam * A_prev[t] + eta * h[t, :, :, None] * h_again[:, None]
         dot_A[t] = (
             dot_A_prev[t] * lam
-            + (dot_h[t, :, :, None] * h_again[t, :, None] + dot_h_again[t, :, None] * h[t, :, :, None])
-            * eta
+            + (dot_h[t, :, :, None] * h_again[:, None] + dot_h_again[:, None] * h[t, :, :, None]) * eta
         )
     d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
     d_dot_a2 = np.empty((T, B, 2 * H), dtype)
@@ -407,18 +563,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
+    dot_h_layer_norm = (
+        (dot_h_arg - dot_h_arg_mean[:, :, None] - h_layer_norm * dot_h_arg_share[:, :, None])
+        / h_arg_std[:, :, None]
+    )
+    h_again = h
     sum_h_arg = h_arg.sum(axis=2)
-    h_arg_standard = (h_arg - sum_h_arg[:, :, None] / H) / (H * dot_h_arg_std[:, :, None])
+    h_arg_standard = (h_arg - sum_h_arg[:, :, None] / H) / (H * h_arg_std[:, :, None])
     local_dot_h_pre = np.greater(h, 0).astype(dtype)
     ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std = (
         -(dot_h_arg - dot_h_arg_mean[:, :, None] - h_layer_norm * dot_h_arg_share[:, :, None])
-        / dot_h_arg_std[:, :, None]**2
+        / h_arg_std[:, :, None]**2
     )
-    ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot = -1 / (dot_h_arg_std * H)
-    ddot_h_layer_norm_dh_layer_norm = -dot_h_arg_share / dot_h_arg_std
-    ddot_h_layer_norm_ddot_h_arg = 1 / dot_h_arg_std
+    ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot = -1 / (h_arg_std * H)
+    ddot_h_layer_norm_dh_layer_norm = -dot_h_arg_share / h_arg_std
+    ddot_h_layer_norm_ddot_h_arg = 1 / h_arg_std
     dh_layer_norm_dot_dh_arg = -h_layer_norm / H
-    local_h_arg = 1 / h_arg_std
     ddot_s_ddot_a = np.greater(s, 0).astype(dtype)
 
     d_h_next = zeros["h"]
@@ -445,7 +605,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
                 + np.einsum("bhi,bh->bi", d_h_h_again, h[t])
                 + np.einsum("bhi,bh->bi", d_dot_h_h_again, dot_h[t])
                 + np.einsum("bhi,bi->bh", d_h_h_again, h_again[t])
-                + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h_again[t])
+                + np.einsum("bhi,bi->bh", d_dot_h_h_again, dot_h[t])
             )
             * local_dot_h_pre[t]
         )
@@ -479,7 +639,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
                 - sum_d_h_layer_norm[:, None] / H
                 + d_h_layer_norm_dot[:, None] * dh_layer_norm_dot_dh_arg[t]
             )
-            * local_h_arg[t, :, None]
+            * ddot_h_layer_norm_ddot_h_arg[t, :, None]
             + h_arg_standard[t] * d_dot_h_arg_std[:, None]
         )
         # through a = W @ h[t-1] + C @ x
@@ -548,6 +708,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -602,7 +786,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

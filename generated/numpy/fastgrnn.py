@@ -46,6 +46,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -59,6 +60,24 @@ class Tape(NamedTuple):
     sigmoid_nu: np.ndarray  # ()
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -75,18 +94,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
     nu = params["nu"]
@@ -125,6 +152,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W, U = params["W"], params["U"]
     x, h_prev, sigmoid_zeta, sigmoid_nu = tape.x, tape.h_prev, tape.sigmoid_zeta, tape.sigmoid_nu
@@ -170,6 +201,108 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta)
+    sigmoid_nu = sigmoid(nu)
+
+    # all steps at once
+    W_x = times(x, W.T)
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        a = W_x[t] + h_prev[t] @ U.T
+        # z = sigmoid(a + b_z)
+        z = sigmoid(a + b_z)
+        # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        h[t] = (sigmoid_zeta * (1 - z) + sigmoid_nu) * np.tanh(a + b_h) + z * h_prev[t]
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W, U, b_z, b_h, zeta = params["W"], params["U"], params["b_z"], params["b_h"], params["zeta"]
+    nu = params["nu"]
+    x, h_prev = tape.x, tape.h_prev
+    d_h, d_n_pre, d_z_pre, d_a = (np.empty((T, B, H), dtype) for _ in range(4))
+    sigmoid_zeta = sigmoid(zeta)
+    sigmoid_nu = sigmoid(nu)
+
+    # all steps at once
+    a = times(x, W.T) + times(h_prev, U.T)
+    z = sigmoid(a + b_z)
+    n = np.tanh(a + b_h)
+    dh_dn_pre = (sigmoid_zeta * (1 - z) + sigmoid_nu) * (1 - n**2)
+    dh_dz_pre = (h_prev - sigmoid_zeta * n) * z * (1 - z)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        d_h[t] = dy[t] + d_h_next
+        # through n = tanh(a + b_h)
+        d_n_pre[t] = d_h[t] * dh_dn_pre[t]
+        # through z = sigmoid(a + b_z)
+        d_z_pre[t] = d_h[t] * dh_dz_pre[t]
+        # through a = W @ x + U @ h[t-1]
+        d_a[t] = d_z_pre[t] + d_n_pre[t]
+        d_h_prev = d_a[t] @ U + d_h[t] * z[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_sigmoid_nu = np.einsum("tbh,tbh->", d_h, n)
+    d_h_by_sigmoid_zeta = d_h * (1 - z) * n
+    d_sigmoid_zeta = d_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
+    d_x = times(d_a, W)
+    d_W = outer_sum(d_a, x)
+    d_U = outer_sum(d_a, h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_b_h = d_n_pre.sum(axis=(0, 1))
+    d_zeta = d_sigmoid_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
+    d_nu = d_sigmoid_nu * sigmoid_nu * (1 - sigmoid_nu)
+
+    dparams = {
+        "W": d_W,
+        "U": d_U,
+        "b_z": d_b_z,
+        "b_h": d_b_h,
+        "zeta": np.asarray(d_zeta),
+        "nu": np.asarray(d_nu),
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -306,7 +439,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_z_pre, z, dot_z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_z_pre, z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(5))
     # h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
     sigmoid_zeta = sigmoid(zeta)
     dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
@@ -328,7 +461,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # z = sigmoid(a + b_z)
         dot_z_pre[t] = dot_a + dot_b_z
         z[t] = sigmoid(a + b_z)
-        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(a + b_h)
         dot_n_pre[t] = dot_a + dot_b_h
         n[t] = np.tanh(a + b_h)
@@ -337,10 +469,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         h[t] = (sigmoid_zeta * (1 - z[t]) + sigmoid_nu) * n[t] + z[t] * h_prev[t]
         dot_h[t] = (
             dot_sigmoid_zeta * (1 - z[t]) * n[t]
-            + dot_z[t] * (h_prev[t] - sigmoid_zeta * n[t])
+            + dot_z_pre[t] * z[t] * (1 - z[t]) * (h_prev[t] - sigmoid_zeta * n[t])
+            + ((1 - z[t]) * sigmoid_zeta + sigmoid_nu) * dot_n[t]
+            + z[t] * dot_h_prev[t]
             + dot_sigmoid_nu * n[t]
-            + dot_n[t] * (sigmoid_zeta * (1 - z[t]) + sigmoid_nu)
-            + dot_h_prev[t] * z[t]
         )
     d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
     d_dot_h, d_n_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
@@ -349,6 +481,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
 
     # all steps at once
+    dot_z = dot_z_pre * z * (1 - z)
     ddot_h_ddot_n = sigmoid_zeta * (1 - z) + sigmoid_nu
     ddot_h_dn_pre = (1 - z) * dot_sigmoid_zeta - sigmoid_zeta * dot_z + dot_sigmoid_nu
     ddot_n_dn_pre = -2 * dot_n_pre * n
@@ -460,6 +593,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -514,7 +671,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -92,6 +92,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -101,16 +102,33 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     y_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
-    i_prev: np.ndarray  # (T, B, H)
-    f_prev: np.ndarray  # (T, B, H)
-    o_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+    i_rows: np.ndarray  # (T+1, B, H)
+    f_rows: np.ndarray  # (T+1, B, H)
+    o_rows: np.ndarray  # (T+1, B, H)
     z: np.ndarray  # (T, B, H)
-    i: np.ndarray  # (T, B, H)
-    f: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
-    o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+    i_rows: np.ndarray  # (T+1, B, H)
+    f_rows: np.ndarray  # (T+1, B, H)
+    o_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -145,18 +163,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, R_ii, R_fi = params["p_i"], params["b_i"], params["R_ii"], params["R_fi"]
@@ -169,7 +195,7 @@ def forward(params, x, state=None):
     i_rows, i_prev, i = carried(state["i"], T)
     f_rows, f_prev, f = carried(state["f"], T)
     o_rows, o_prev, o = carried(state["o"], T)
-    z, tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    z = np.empty((T, B, H), dtype)
     W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
     b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
     R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
@@ -227,10 +253,9 @@ def forward(params, x, state=None):
             )
         )
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        y[t] = tanh_c[t] * o[t]
+        y[t] = np.tanh(c[t]) * o[t]
 
-    tape = Tape(size, dtype, x, y_prev, c_prev, i_prev, f_prev, o_prev, z, i, f, c, o, tanh_c)
+    tape = Tape(size, dtype, x, y_prev, c_rows, i_rows, f_rows, o_rows, z)
     last = {
         "y": y_rows[-1].copy(),
         "c": c_rows[-1].copy(),
@@ -252,14 +277,19 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, W_i, R_i, p_i = params["W_z"], params["R_z"], params["W_i"], params["R_i"], params["p_i"]
     R_ii, R_fi, R_oi, W_f = params["R_ii"], params["R_fi"], params["R_oi"], params["W_f"]
     R_f, p_f, R_if, R_ff = params["R_f"], params["p_f"], params["R_if"], params["R_ff"]
     R_of, W_o, R_o, p_o, R_io = params["R_of"], params["W_o"], params["R_o"], params["p_o"], params["R_io"]
     R_fo, R_oo = params["R_fo"], params["R_oo"]
-    x, y_prev, c_prev, i_prev, f_prev = tape.x, tape.y_prev, tape.c_prev, tape.i_prev, tape.f_prev
-    o_prev, z, i, f, c, o, tanh_c = tape.o_prev, tape.z, tape.i, tape.f, tape.c, tape.o, tape.tanh_c
+    x, y_prev, c_prev, i_prev = tape.x, tape.y_prev, tape.c_rows[:-1], tape.i_rows[:-1]
+    f_prev, o_prev, z, i, f = tape.f_rows[:-1], tape.o_rows[:-1], tape.z, tape.i_rows[1:], tape.f_rows[1:]
+    c, o = tape.c_rows[1:], tape.o_rows[1:]
     d_zifo_pre = np.empty((T, B, 4 * H), dtype)
     W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
     R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
@@ -268,6 +298,7 @@ def backward(params, tape, dy, dstate=None):
     R_oi_of_oo = np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1)
 
     # all steps at once
+    tanh_c = np.tanh(c)
     local_o_pre = o * (1 - o)
     dy_dc = o * (1 - tanh_c**2)
     local_f_pre = f * (1 - f)
@@ -371,6 +402,236 @@ def backward(params, tape, dy, dstate=None):
         "o": d_o_next,
     }
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, R_ii, R_fi = params["p_i"], params["b_i"], params["R_ii"], params["R_fi"]
+    R_oi, W_f, R_f, p_f, b_f = params["R_oi"], params["W_f"], params["R_f"], params["p_f"], params["b_f"]
+    R_if, R_ff, R_of, W_o = params["R_if"], params["R_ff"], params["R_of"], params["W_o"]
+    R_o, p_o, b_o, R_io, R_fo = params["R_o"], params["p_o"], params["b_o"], params["R_io"], params["R_fo"]
+    R_oo = params["R_oo"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    i_rows, i_prev, i = carried(state["i"], T)
+    f_rows, f_prev, f = carried(state["f"], T)
+    o_rows, o_prev, o = carried(state["o"], T)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    b_zifo = np.concatenate([b_z, b_i, b_f, b_o], axis=-1)
+    R_zifo = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1))
+    R_ii_if_io = np.ascontiguousarray(np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1))
+    R_fi_ff_fo = np.ascontiguousarray(np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1))
+    R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1))
+
+    # all steps at once
+    zifo_in = times(x, W_zifo, b_zifo)
+    i_in = zifo_in[..., H:2 * H]
+    f_in = zifo_in[..., 2 * H:3 * H]
+    z_in = zifo_in[..., :H]
+    o_in = zifo_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        R_zifo_y = y_prev[t] @ R_zifo
+        R_ii_if_io_i = i_prev[t] @ R_ii_if_io
+        R_fi_ff_fo_f = f_prev[t] @ R_fi_ff_fo
+        R_oi_of_oo_o = o_prev[t] @ R_oi_of_oo
+        # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+        i[t] = (
+            sigmoid(
+                R_zifo_y[..., H:2 * H]
+                + p_i * c_prev[t]
+                + R_ii_if_io_i[..., :H]
+                + R_fi_ff_fo_f[..., :H]
+                + R_oi_of_oo_o[..., :H]
+                + i_in[t]
+            )
+        )
+        # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+        f[t] = (
+            sigmoid(
+                R_zifo_y[..., 2 * H:3 * H]
+                + p_f * c_prev[t]
+                + R_ii_if_io_i[..., H:2 * H]
+                + R_fi_ff_fo_f[..., H:2 * H]
+                + R_oi_of_oo_o[..., H:2 * H]
+                + f_in[t]
+            )
+        )
+        # c = z * i + c[t-1] * f
+        c[t] = np.tanh(R_zifo_y[..., :H] + z_in[t]) * i[t] + c_prev[t] * f[t]
+        # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        o[t] = (
+            sigmoid(
+                R_zifo_y[..., 3 * H:4 * H]
+                + p_o * c[t]
+                + R_ii_if_io_i[..., 2 * H:3 * H]
+                + R_fi_ff_fo_f[..., 2 * H:3 * H]
+                + R_oi_of_oo_o[..., 2 * H:3 * H]
+                + o_in[t]
+            )
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c[t]) * o[t]
+
+    tape = States(size, dtype, x, y_prev, c_rows, i_rows, f_rows, o_rows)
+    last = {
+        "y": y_rows[-1].copy(),
+        "c": c_rows[-1].copy(),
+        "i": i_rows[-1].copy(),
+        "f": f_rows[-1].copy(),
+        "o": o_rows[-1].copy(),
+    }
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, R_ii, R_fi, R_oi = params["p_i"], params["R_ii"], params["R_fi"], params["R_oi"]
+    W_f, R_f, p_f, R_if, R_ff = params["W_f"], params["R_f"], params["p_f"], params["R_if"], params["R_ff"]
+    R_of, W_o, R_o, p_o, R_io = params["R_of"], params["W_o"], params["R_o"], params["p_o"], params["R_io"]
+    R_fo, R_oo = params["R_fo"], params["R_oo"]
+    x, y_prev, c_prev, i_prev = tape.x, tape.y_prev, tape.c_rows[:-1], tape.i_rows[:-1]
+    f_prev, o_prev, i, f = tape.f_rows[:-1], tape.o_rows[:-1], tape.i_rows[1:], tape.f_rows[1:]
+    c, o = tape.c_rows[1:], tape.o_rows[1:]
+    d_zifo_pre = np.empty((T, B, 4 * H), dtype)
+    W_zifo = np.concatenate([W_z.T, W_i.T, W_f.T, W_o.T], axis=-1)
+    R_zifo = np.concatenate([R_z.T, R_i.T, R_f.T, R_o.T], axis=-1)
+    R_ii_if_io = np.concatenate([R_ii.T, R_if.T, R_io.T], axis=-1)
+    R_fi_ff_fo = np.concatenate([R_fi.T, R_ff.T, R_fo.T], axis=-1)
+    R_oi_of_oo = np.concatenate([R_oi.T, R_of.T, R_oo.T], axis=-1)
+
+    # all steps at once
+    z = np.tanh(times(x, W_z.T) + times(y_prev, R_z.T) + b_z)
+    tanh_c = np.tanh(c)
+    local_o_pre = o * (1 - o)
+    dy_dc = o * (1 - tanh_c**2)
+    local_f_pre = f * (1 - f)
+    local_i_pre = i * (1 - i)
+    dc_dz_pre = i * (1 - z**2)
+
+    d_y_next = dstate["y"]
+    d_c_next = dstate["c"]
+    d_i_next = dstate["i"]
+    d_f_next = dstate["f"]
+    d_o_next = dstate["o"]
+    for t in reversed(range(T)):
+        # through y = tanh(c) * o
+        d_y = dy[t] + d_y_next
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        d_o_pre = (d_o_next + d_y * tanh_c[t]) * local_o_pre[t]
+        # through c = z * i + c[t-1] * f
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        d_f_pre = (d_f_next + d_c * c_prev[t]) * local_f_pre[t]
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        d_i_pre = (d_i_next + d_c * z[t]) * local_i_pre[t]
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
+        d_ifo_pre2 = d_zifo_pre[t, ..., H:4 * H]
+        d_y_prev = d_zifo_pre[t] @ R_zifo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
+        d_i_prev = d_ifo_pre2 @ R_ii_if_io.T
+        d_f_prev = d_ifo_pre2 @ R_fi_ff_fo.T
+        d_o_prev = d_ifo_pre2 @ R_oi_of_oo.T
+        d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
+
+    # all steps at once
+    d_ifo_pre = d_zifo_pre[..., H:4 * H]
+    d_x = times(d_zifo_pre, W_zifo.T)
+    d_W_zifo = outer_sum(x, d_zifo_pre)
+    d_W_z = d_W_zifo[..., :H].T
+    d_R_zifo = outer_sum(y_prev, d_zifo_pre)
+    d_R_z = d_R_zifo[..., :H].T
+    d_b_zifo = d_zifo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zifo[..., :H]
+    d_W_i = d_W_zifo[..., H:2 * H].T
+    d_R_i = d_R_zifo[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zifo_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zifo[..., H:2 * H]
+    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre)
+    d_R_ii = d_R_ii_if_io[..., :H].T
+    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre)
+    d_R_fi = d_R_fi_ff_fo[..., :H].T
+    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre)
+    d_R_oi = d_R_oi_of_oo[..., :H].T
+    d_W_f = d_W_zifo[..., 2 * H:3 * H].T
+    d_R_f = d_R_zifo[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zifo_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zifo[..., 2 * H:3 * H]
+    d_R_if = d_R_ii_if_io[..., H:2 * H].T
+    d_R_ff = d_R_fi_ff_fo[..., H:2 * H].T
+    d_R_of = d_R_oi_of_oo[..., H:2 * H].T
+    d_W_o = d_W_zifo[..., 3 * H:4 * H].T
+    d_R_o = d_R_zifo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zifo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_zifo[..., 3 * H:4 * H]
+    d_R_io = d_R_ii_if_io[..., 2 * H:3 * H].T
+    d_R_fo = d_R_fi_ff_fo[..., 2 * H:3 * H].T
+    d_R_oo = d_R_oi_of_oo[..., 2 * H:3 * H].T
+
+    dparams = {
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "p_i": d_p_i,
+        "b_i": d_b_i.copy(),
+        "R_ii": d_R_ii.copy(),
+        "R_fi": d_R_fi.copy(),
+        "R_oi": d_R_oi.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
+        "p_f": d_p_f,
+        "b_f": d_b_f.copy(),
+        "R_if": d_R_if.copy(),
+        "R_ff": d_R_ff.copy(),
+        "R_of": d_R_of.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "p_o": d_p_o,
+        "b_o": d_b_o.copy(),
+        "R_io": d_R_io.copy(),
+        "R_fo": d_R_fo.copy(),
+        "R_oo": d_R_oo.copy(),
+    }
+    dstart = {
+        "y": d_y_next,
+        "c": d_c_next,
+        "i": d_i_next,
+        "f": d_f_next,
+        "o": d_o_next,
+    }
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -795,8 +1056,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_rows, dot_i_prev, dot_i = carried(dot_state["i"], T)
     dot_f_rows, dot_f_prev, dot_f = carried(dot_state["f"], T)
     dot_o_rows, dot_o_prev, dot_o = carried(dot_state["o"], T)
-    dot_z_pre, z, dot_z, dot_i_pre, dot_f_pre, dot_o_pre, tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
-    dot_tanh_c = np.empty((T, B, H), dtype)
+    dot_z_pre, z, dot_i_pre, dot_f_pre, dot_o_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     W_z_T = W_z.T
     W_i_T = W_i.T
     W_f_T = W_f.T
@@ -867,7 +1127,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         parts6 = i_prev[t] @ parts5
         dot_R_ii_if_io_i_i_prev = dot_i_prev[t] @ R_ii_if_io
         parts8 = f_prev[t] @ parts7
@@ -926,7 +1185,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
-        dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
+        dot_c[t] = (
+            dot_z_pre[t] * (1 - z[t]**2) * i[t]
+            + z[t] * dot_i[t]
+            + dot_c_prev[t] * f[t]
+            + dot_f[t] * c_prev[t]
+        )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         dot_o_pre[t] = (
             parts4[..., 7 * H:8 * H]
@@ -953,10 +1217,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        y[t] = tanh_c[t] * o[t]
-        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
+        tanh_c = np.tanh(c[t])
+        y[t] = tanh_c * o[t]
+        dot_y[t] = dot_c[t] * (1 - tanh_c**2) * o[t] + tanh_c * dot_o[t]
     d_parts_pre = np.empty((T, B, 8 * H), dtype)
     parts = (
         np.concatenate(
@@ -978,6 +1241,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_o_io_fo_oo = np.ascontiguousarray(np.concatenate([R_o, R_io, R_fo, R_oo], axis=-1))
 
     # all steps at once
+    dot_z = dot_z_pre * (1 - z**2)
+    tanh_c = np.tanh(c)
+    dot_tanh_c = dot_c * (1 - tanh_c**2)
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -1222,6 +1488,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1276,7 +1566,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -47,6 +47,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -59,6 +60,24 @@ class Tape(NamedTuple):
     rz: np.ndarray  # (T, B, H+H)
     r_h_x: np.ndarray  # (T, B, H+I)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -75,18 +94,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
     b_n = params["b_n"]
@@ -126,6 +153,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_r, W_z, W_n = params["W_r"], params["W_z"], params["W_n"]
     h_prev, v, rz, r_h_x, n = tape.h_prev, tape.v, tape.rz, tape.r_h_x, tape.n
@@ -181,6 +212,117 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_rz = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T], axis=-1))
+
+    for t in range(T):
+        # v = concat(h[t-1], x)
+        v = np.concatenate([h_prev[t], x[t]], axis=-1)
+        W_rz_v = v @ W_rz
+        # z = sigmoid(W_z @ v + b_z)
+        z = sigmoid(W_rz_v[..., H:2 * H] + b_z)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        r_h = sigmoid(W_rz_v[..., :H] + b_r) * h_prev[t]
+        r_h_x = np.concatenate([r_h, x[t]], axis=-1)
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = (1 - z) * h_prev[t] + z * np.tanh(r_h_x @ W_n.T + b_n)
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, I, H = size["T"], size["B"], size["I"], size["H"]
+    W_r, b_r, W_z, b_z, W_n = params["W_r"], params["b_r"], params["W_z"], params["b_z"], params["W_n"]
+    b_n = params["b_n"]
+    x, h_prev = tape.x, tape.h_prev
+    d_n_pre = np.empty((T, B, H), dtype)
+    d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
+    d_rz_pre = np.empty((T, B, 2 * H), dtype)
+    W_rz = np.concatenate([W_r.T, W_z.T], axis=-1)
+
+    # all steps at once
+    v = np.concatenate([h_prev, x], axis=-1)
+    r = sigmoid(times(v, W_r.T) + b_r)
+    z = sigmoid(times(v, W_z.T) + b_z)
+    r_h = r * h_prev
+    r_h_x = np.concatenate([r_h, x], axis=-1)
+    n = np.tanh(times(r_h_x, W_n.T) + b_n)
+    dh_dn_pre = z * (1 - n**2)
+    dh_dz_pre = (n - h_prev) * z * (1 - z)
+    dr_h_dr_pre = h_prev * r * (1 - r)
+    dh_dh_prev = 1 - z
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * h[t-1] + z * n
+        d_h = dy[t] + d_h_next
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        d_n_pre[t] = d_h * dh_dn_pre[t]
+        d_r_h_x[t] = d_n_pre[t] @ W_n
+        d_r_h = d_r_h_x[t, ..., :H]
+        # through z = sigmoid(W_z @ v + b_z)
+        d_z_pre = d_h * dh_dz_pre[t]
+        # through r = sigmoid(W_r @ v + b_r)
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre], axis=-1, out=d_rz_pre[t])
+        # through v = concat(h[t-1], x)
+        d_v[t] = d_rz_pre[t] @ W_rz.T
+        d_h_prev = d_v[t, ..., :H] + d_r_h * r[t] + d_h * dh_dh_prev[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = d_v[..., H:H + I] + d_r_h_x[..., H:H + I]
+    d_W_rz = outer_sum(v, d_rz_pre)
+    d_W_r = d_W_rz[..., :H].T
+    d_b_rz = d_rz_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rz[..., :H]
+    d_W_z = d_W_rz[..., H:2 * H].T
+    d_b_z = d_b_rz[..., H:2 * H]
+    d_W_n = outer_sum(d_n_pre, r_h_x)
+    d_b_n = d_n_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W_r": d_W_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n,
+        "b_n": d_b_n,
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -319,8 +461,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     v, dot_v, r_h_x, dot_r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(4))
-    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_n_pre, n = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_n = np.empty((T, B, H), dtype)
+    dot_r_pre, r, dot_z_pre, z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(7))
     W_r_T = W_r.T
     W_z_T = W_z.T
     parts = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
@@ -336,14 +477,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # r = sigmoid(W_r @ v + b_r)
         dot_r_pre[t] = parts2[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r
         r[t] = sigmoid(parts2[..., :H] + b_r)
-        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ v + b_z)
         dot_z_pre[t] = parts2[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z
         z[t] = sigmoid(parts2[..., 2 * H:3 * H] + b_z)
-        dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r[t] * h_prev[t]
-        dot_r_h = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
+        dot_r_h = dot_r_pre[t] * r[t] * (1 - r[t]) * h_prev[t] + r[t] * dot_h_prev[t]
         np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
         np.concatenate([dot_r_h, dot_x[t]], axis=-1, out=dot_r_h_x[t])
         parts3 = r_h_x[t] @ dot_W_n2
@@ -352,7 +491,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
-        dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]
+        dot_h[t] = (
+            dot_z_pre[t] * z[t] * (1 - z[t]) * (n[t] - h_prev[t])
+            + (1 - z[t]) * dot_h_prev[t]
+            + z[t] * dot_n[t]
+        )
     d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
     d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
@@ -360,6 +503,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
+    dot_r = dot_r_pre * r * (1 - r)
+    dot_z = dot_z_pre * z * (1 - z)
     ddot_n_ddot_n_pre = 1 - n**2
     ddot_n_dn_pre = -2 * dot_n_pre * n
     ddot_h_ddot_z = n - h_prev
@@ -448,6 +593,14 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
+def times(x, W, b=None):
+    """x (…, I) times W (I, H) as one product, plus b (H,): (…, H)."""
+    product = x.reshape(-1, x.shape[-1]) @ W
+    if b is not None:
+        product += b
+    return product.reshape(*x.shape[:-1], W.shape[-1])
+
+
 def outer_sum(d, x):
     """The sum over all leading axes of d (…, H) ⊗ x (…, I): (H, I)."""
     return d.reshape(-1, d.shape[-1]).T @ x.reshape(-1, x.shape[-1])
@@ -458,6 +611,30 @@ def carried(value, T, last=False):
     rows = np.empty((T + 1, *value.shape), value.dtype)
     rows[-1 if last else 0] = value
     return rows, rows[:-1], rows[1:]
+
+
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
 
 
 def start(how, axes, size, rng, dtype):
@@ -520,7 +697,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

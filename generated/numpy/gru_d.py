@@ -81,6 +81,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -94,15 +95,33 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     x_last_prev: np.ndarray  # (T, B, I)
     gamma_x_relu: np.ndarray  # (T, B, I)
-    gamma_x: np.ndarray  # (T, B, I)
     gamma_h_relu: np.ndarray  # (T, B, H)
     gamma_h: np.ndarray  # (T, B, H)
     x_hat: np.ndarray  # (T, B, I)
-    s: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
-    r_s: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    m: np.ndarray  # (T, B, I)
+    delta: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    x_last_prev: np.ndarray  # (T, B, I)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -130,7 +149,7 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -139,11 +158,19 @@ def forward(params, inputs, state=None):
             delta (T, B, I): time since the last observation
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     x = inputs["x"]
     m = inputs["m"]
@@ -155,7 +182,7 @@ def forward(params, inputs, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     x_last_rows, x_last_prev, x_last = carried(state["x_last"], T)
     x_hat = np.empty((T, B, I), dtype)
-    s, r, z, r_s, n = (np.empty((T, B, H), dtype) for _ in range(5))
+    r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
     V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
     b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
     W_rzn = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1))
@@ -180,21 +207,21 @@ def forward(params, inputs, state=None):
         # x_last = m * x + (1 - m) * x_last[t-1]
         x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
         # s = gamma_h * h[t-1]
-        s[t] = gamma_h[t] * h_prev[t]
+        s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat[t] @ W_rzn
-        U_rz_s = s[t] @ U_rz
+        U_rz_s = s @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         r[t] = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         z[t] = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        r_s[t] = r[t] * s[t]
-        n[t] = np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s[t] @ U_n.T + n_in[t])
+        r_s = r[t] * s
+        n[t] = np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s @ U_n.T + n_in[t])
         # h = (1 - z) * s + z * n
-        h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
+        h[t] = (1 - z[t]) * s + z[t] * n[t]
 
-    tape = Tape(size, dtype, x, m, delta, h_prev, x_last_prev, gamma_x_relu, gamma_x, gamma_h_relu, gamma_h,
-                x_hat, s, r, z, r_s, n)
+    tape = Tape(size, dtype, x, m, delta, h_prev, x_last_prev, gamma_x_relu, gamma_h_relu, gamma_h, x_hat,
+                r, z, n)
     last = {"h": h_rows[-1].copy(), "x_last": x_last_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -210,13 +237,17 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     w_x, W_d, x_mean, W_r = params["w_x"], params["W_d"], params["x_mean"], params["W_r"]
     U_r, V_r, W_z, U_z, V_z = params["U_r"], params["V_r"], params["W_z"], params["U_z"], params["V_z"]
     W_n, U_n, V_n = params["W_n"], params["U_n"], params["V_n"]
     x, m, delta, h_prev, x_last_prev = tape.x, tape.m, tape.delta, tape.h_prev, tape.x_last_prev
-    gamma_x_relu, gamma_x, gamma_h_relu = tape.gamma_x_relu, tape.gamma_x, tape.gamma_h_relu
-    gamma_h, x_hat, s, r, z, r_s, n = tape.gamma_h, tape.x_hat, tape.s, tape.r, tape.z, tape.r_s, tape.n
+    gamma_x_relu, gamma_h_relu, gamma_h = tape.gamma_x_relu, tape.gamma_h_relu, tape.gamma_h
+    x_hat, r, z, n = tape.x_hat, tape.r, tape.z, tape.n
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(dstate["x_last"], T, last=True)
     d_rzn_pre = np.empty((T, B, 3 * H), dtype)
     d_s = np.empty((T, B, H), dtype)
@@ -226,6 +257,9 @@ def backward(params, tape, dy, dstate=None):
     W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
 
     # all steps at once
+    gamma_x = np.exp(-gamma_x_relu)
+    s = gamma_h * h_prev
+    r_s = r * s
     dh_dn_pre = z * (1 - n**2)
     dh_dz_pre = (n - s) * z * (1 - z)
     dr_s_dr_pre = s * r * (1 - r)
@@ -313,6 +347,193 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "x_last": d_x_last_prev_rows[0]}
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    x = inputs["x"]
+    m = inputs["m"]
+    delta = inputs["delta"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    x_last_rows, x_last_prev, x_last = carried(state["x_last"], T)
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    W_rzn = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
+
+    # all steps at once
+    gamma_x = np.exp(-np.maximum(w_x * delta + b_x, 0))
+    gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
+    rzn_in = times(m, V_rzn, b_rzn)
+    x_in = (1 - gamma_x) * x_mean
+    x_hat_in = 1 - m
+    x_hat_in2 = m * x
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
+
+    for t in range(T):
+        # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        x_hat = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        # x_last = m * x + (1 - m) * x_last[t-1]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        # s = gamma_h * h[t-1]
+        s = gamma_h[t] * h_prev[t]
+        W_rzn_x_hat = x_hat @ W_rzn
+        U_rz_s = s @ U_rz
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        z = sigmoid(W_rzn_x_hat[..., H:2 * H] + U_rz_s[..., H:2 * H] + z_in[t])
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        r_s = sigmoid(W_rzn_x_hat[..., :H] + U_rz_s[..., :H] + r_in[t]) * s
+        # h = (1 - z) * s + z * n
+        h[t] = (1 - z) * s + z * np.tanh(W_rzn_x_hat[..., 2 * H:3 * H] + r_s @ U_n.T + n_in[t])
+
+    tape = States(size, dtype, x, m, delta, h_prev, x_last_prev)
+    last = {"h": h_rows[-1].copy(), "x_last": x_last_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, I, H = size["T"], size["B"], size["I"], size["H"]
+    w_x, b_x, W_d, b_d = params["w_x"], params["b_x"], params["W_d"], params["b_d"]
+    x_mean, W_r, U_r, V_r = params["x_mean"], params["W_r"], params["U_r"], params["V_r"]
+    b_r, W_z, U_z, V_z, b_z = params["b_r"], params["W_z"], params["U_z"], params["V_z"], params["b_z"]
+    W_n, U_n, V_n, b_n = params["W_n"], params["U_n"], params["V_n"], params["b_n"]
+    x, m, delta, h_prev, x_last_prev = tape.x, tape.m, tape.delta, tape.h_prev, tape.x_last_prev
+    d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(dstate["x_last"], T, last=True)
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    d_s = np.empty((T, B, H), dtype)
+    d_x_hat = np.empty((T, B, I), dtype)
+    V_rzn = np.concatenate([V_r.T, V_z.T, V_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+
+    # all steps at once
+    gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
+    gamma_x = np.exp(-gamma_x_relu)
+    gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
+    gamma_h = np.exp(-gamma_h_relu)
+    x_hat = m * x + (1 - m) * (gamma_x * x_last_prev + (1 - gamma_x) * x_mean)
+    s = gamma_h * h_prev
+    r = sigmoid(times(x_hat, W_r.T) + times(s, U_r.T) + times(m, V_r.T) + b_r)
+    z = sigmoid(times(x_hat, W_z.T) + times(s, U_z.T) + times(m, V_z.T) + b_z)
+    r_s = r * s
+    n = np.tanh(times(x_hat, W_n.T) + times(r_s, U_n.T) + times(m, V_n.T) + b_n)
+    dh_dn_pre = z * (1 - n**2)
+    dh_dz_pre = (n - s) * z * (1 - z)
+    dr_s_dr_pre = s * r * (1 - r)
+    dh_ds = 1 - z
+    dx_last_dx_last_prev = 1 - m
+    dx_hat_dx_last_prev = (1 - m) * gamma_x
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * s + z * n
+        d_h = dy[t] + d_h_next
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_r_s = d_n_pre @ U_n
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        d_z_pre = d_h * dh_dz_pre[t]
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        d_r_pre = d_r_s * dr_s_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
+        # through s = gamma_h * h[t-1]
+        d_s[t] = d_rzn_pre[t, ..., :2 * H] @ U_rz.T + d_r_s * r[t] + d_h * dh_ds[t]
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        d_x_hat[t] = d_rzn_pre[t] @ W_rzn.T
+        d_h_prev = d_s[t] * gamma_h[t]
+        d_x_last_prev[t] = d_x_hat[t] * dx_hat_dx_last_prev[t] + d_x_last_next[t] * dx_last_dx_last_prev[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_gamma_h_pre = -d_s * h_prev * gamma_h * np.greater(gamma_h_relu, 0).astype(dtype)
+    d_gamma_x_pre = (
+        -d_x_hat
+        * (1 - m)
+        * (x_last_prev - x_mean)
+        * gamma_x
+        * np.greater(gamma_x_relu, 0).astype(dtype)
+    )
+    d_x = d_x_hat * m + m * d_x_last_next
+    d_m = (
+        times(d_rzn_pre, V_rzn.T)
+        + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
+        + (x - x_last_prev) * d_x_last_next
+    )
+    d_delta = d_gamma_x_pre * w_x + times(d_gamma_h_pre, W_d)
+    d_w_x = np.einsum("tbi,tbi->i", d_gamma_x_pre, delta)
+    d_b_x = d_gamma_x_pre.sum(axis=(0, 1))
+    d_W_d = outer_sum(d_gamma_h_pre, delta)
+    d_b_d = d_gamma_h_pre.sum(axis=(0, 1))
+    d_x_hat_by_x_mean = d_x_hat * (1 - m) * (1 - gamma_x)
+    d_x_mean = d_x_hat_by_x_mean.sum(axis=(0, 1))
+    d_W_rzn = outer_sum(x_hat, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(s, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_V_rzn = outer_sum(m, d_rzn_pre)
+    d_V_r = d_V_rzn[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_V_z = d_V_rzn[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_s)
+    d_V_n = d_V_rzn[..., 2 * H:3 * H].T
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
+
+    dparams = {
+        "w_x": d_w_x,
+        "b_x": d_b_x,
+        "W_d": d_W_d,
+        "b_d": d_b_d,
+        "x_mean": d_x_mean,
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "V_r": d_V_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
+        "U_n": d_U_n,
+        "V_n": d_V_n.copy(),
+        "b_n": d_b_n.copy(),
+    }
+    dstart = {"h": d_h_next, "x_last": d_x_last_prev_rows[0]}
+    return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -605,13 +826,15 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_x_last_rows, dot_x_last_prev, dot_x_last = carried(dot_state["x_last"], T)
     x_hat, dot_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
-    s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s = (np.empty((T, B, H), dtype) for _ in range(9))
-    dot_r_s, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(4))
+    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_r_s, dot_n_pre = (np.empty((T, B, H), dtype) for _ in range(8))
+    n, dot_n = (np.empty((T, B, H), dtype) for _ in range(2))
     V_r_T = V_r.T
     V_z_T = V_z.T
     V_n_T = V_n.T
     parts = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
     V_rzn = np.concatenate([V_r_T, V_z_T, V_n_T], axis=-1)
+    dot_U_r2 = np.concatenate([dot_U_r, U_r], axis=-1)
+    dot_U_z2 = np.concatenate([dot_U_z, U_z], axis=-1)
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
@@ -621,10 +844,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         )
     )
     W_rzn = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1))
-    U_r_T = U_r.T
-    U_z_T = U_z.T
-    parts5 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
-    U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
     dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
@@ -633,7 +853,6 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         (dot_w_x * delta + dot_delta * w_x + dot_b_x) * np.greater(gamma_x_relu, 0).astype(dtype)
     )
     gamma_x = np.exp(-gamma_x_relu)
-    dot_gamma_x = -dot_gamma_x_relu * gamma_x
     gamma_h_relu = np.maximum(times(delta, W_d.T) + b_d, 0)
     dot_gamma_h_relu = (
         (times(delta, dot_W_d.T) + times(dot_delta, W_d.T) + dot_b_d)
@@ -647,7 +866,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     x_hat_in = 1 - m
     x_hat_in2 = m * x
     x_in2 = x - (1 - gamma_x) * x_mean
-    dot_x_hat_in = dot_gamma_x * (1 - m)
+    dot_x_hat_in = -dot_gamma_x_relu * gamma_x * (1 - m)
     dot_x_hat_in2 = (1 - m) * gamma_x
     dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
@@ -673,65 +892,67 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in[t] + dot_x_last_in[t]
         )
         # s = gamma_h * h[t-1]
-        s[t] = gamma_h[t] * h_prev[t]
-        dot_s[t] = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        s = gamma_h[t] * h_prev[t]
+        dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
+        dot_s2 = np.concatenate([s, dot_s], axis=-1)
         parts4 = x_hat[t] @ parts3
         dot_W_rzn_x_hat_x_hat = dot_x_hat[t] @ W_rzn
-        parts6 = s[t] @ parts5
-        dot_U_rz_s_s = dot_s[t] @ U_rz
+        U_rz_s = s @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         dot_r_pre[t] = (
-            parts4[..., H:2 * H]
-            + dot_W_rzn_x_hat_x_hat[..., :H]
-            + parts6[..., H:2 * H]
-            + dot_U_rz_s_s[..., :H]
-            + dot_r_in[t]
+            dot_s2 @ dot_U_r2.T + parts4[..., H:2 * H] + dot_W_rzn_x_hat_x_hat[..., :H] + dot_r_in[t]
         )
-        r[t] = sigmoid(parts4[..., :H] + parts6[..., :H] + r_in[t])
+        r[t] = sigmoid(parts4[..., :H] + U_rz_s[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         dot_z_pre[t] = (
-            parts4[..., 3 * H:4 * H]
+            dot_s2 @ dot_U_z2.T
+            + parts4[..., 3 * H:4 * H]
             + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
-            + parts6[..., 3 * H:4 * H]
-            + dot_U_rz_s_s[..., H:2 * H]
             + dot_z_in[t]
         )
-        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + parts6[..., 2 * H:3 * H] + z_in[t])
+        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        r_s[t] = r[t] * s[t]
-        dot_r_s[t] = dot_r[t] * s[t] + dot_s[t] * r[t]
-        parts7 = r_s[t] @ dot_U_n2
+        r_s = r[t] * s
+        dot_r_s[t] = dot_r[t] * s + dot_s * r[t]
+        parts5 = r_s @ dot_U_n2
         dot_n_pre[t] = (
             parts4[..., 5 * H:6 * H]
             + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
-            + parts7[..., H:2 * H]
+            + parts5[..., H:2 * H]
             + dot_r_s[t] @ U_n.T
             + dot_n_in[t]
         )
-        n[t] = np.tanh(parts4[..., 4 * H:5 * H] + parts7[..., :H] + n_in[t])
+        n[t] = np.tanh(parts4[..., 4 * H:5 * H] + parts5[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * s + z * n
-        h[t] = (1 - z[t]) * s[t] + z[t] * n[t]
-        dot_h[t] = dot_z[t] * (n[t] - s[t]) + dot_s[t] * (1 - z[t]) + dot_n[t] * z[t]
+        h[t] = (1 - z[t]) * s + z[t] * n[t]
+        dot_h[t] = dot_z[t] * (n[t] - s) + dot_s * (1 - z[t]) + dot_n[t] * z[t]
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(zeros["x_last"], T, last=True)
     d_dot_x_last_prev_rows, d_dot_x_last_prev, d_dot_x_last_next = carried(dstate["x_last"], T, last=True)
     d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
     d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
     d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(2))
     d_dot_x_hat, d_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
-    parts8 = np.concatenate([V_r.T, dot_V_r.T, V_z.T, dot_V_z.T], axis=-1)
+    parts6 = np.concatenate([V_r.T, dot_V_r.T, V_z.T, dot_V_z.T], axis=-1)
     dot_V_n2 = np.concatenate([V_n.T, dot_V_n.T], axis=-1)
     dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
-    parts5 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
-    parts9 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    parts7 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
+    parts8 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
     dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
     UW_n = np.ascontiguousarray(np.concatenate([U_n, W_n], axis=-1))
     UW_r = np.ascontiguousarray(np.concatenate([U_r, W_r], axis=-1))
     UW_z = np.ascontiguousarray(np.concatenate([U_z, W_z], axis=-1))
 
     # all steps at once
+    gamma_x = np.exp(-gamma_x_relu)
+    dot_gamma_x = -dot_gamma_x_relu * gamma_x
+    gamma_h = np.exp(-gamma_h_relu)
+    dot_gamma_h = -dot_gamma_h_relu * gamma_h
+    s = gamma_h * h_prev
+    dot_s = dot_gamma_h * h_prev + dot_h_prev * gamma_h
+    r_s = r * s
     ddot_n_ddot_n_pre = 1 - n**2
     ddot_n_dn_pre = -2 * dot_n_pre * n
     ddot_h_ddot_z = n - s
@@ -777,7 +998,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             d_dot_parts2[..., :H] + d_dot_parts3[..., :H] + d_dot_r_s * r[t] + d_dot_h * ddot_h_ddot_s[t]
         )
         d_s[t] = (
-            d_r_dot_r_z_dot_z_pre[t] @ parts5.T
+            d_r_dot_r_z_dot_z_pre[t] @ parts7.T
             + d_r_s * r[t]
             + d_dot_r_s * dot_r[t]
             + d_h_next * ddot_h_ddot_s[t]
@@ -785,7 +1006,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         )
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
         d_dot_x_hat[t] = d_dot_parts2[..., H:H + I] + d_dot_parts3[..., H:H + I] + d_dot_parts[..., H:H + I]
-        d_x_hat[t] = d_dot_n_pre2[t] @ dot_W_n2.T + d_r_dot_r_z_dot_z_pre[t] @ parts9.T
+        d_x_hat[t] = d_dot_n_pre2[t] @ dot_W_n2.T + d_r_dot_r_z_dot_z_pre[t] @ parts8.T
         d_h_prev = d_s[t] * gamma_h[t] + d_dot_s[t] * dot_gamma_h[t]
         d_x_last_prev[t] = (
             d_x_hat[t] * dx_hat_dx_last_prev[t]
@@ -828,7 +1049,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_x = d_x_hat * m + m * d_x_last_next + d_dot_x_hat * dot_m + dot_m * d_dot_x_last_next
     d_m = (
         times(d_dot_n_pre2, dot_V_n2.T)
-        + times(d_r_dot_r_z_dot_z_pre, parts8.T)
+        + times(d_r_dot_r_z_dot_z_pre, parts6.T)
         + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
         + (x - x_last_prev) * d_x_last_next
         + (
@@ -939,6 +1160,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -993,7 +1238,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

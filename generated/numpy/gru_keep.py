@@ -51,6 +51,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -62,8 +63,25 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
-    r_h: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -83,23 +101,31 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
     b_z, W_n, U_n, b_n = params["b_z"], params["W_n"], params["U_n"], params["b_n"]
     h_rows, h_prev, h = carried(state["h"], T)
-    r, z, r_h, n = (np.empty((T, B, H), dtype) for _ in range(4))
+    r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
     W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
     b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
     U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
@@ -117,12 +143,12 @@ def forward(params, x, state=None):
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         z[t] = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h[t] = r[t] * h_prev[t]
-        n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
+        r_h = r[t] * h_prev[t]
+        n[t] = np.tanh(r_h @ U_n.T + n_in[t])
         # h = z * h[t-1] + (1 - z) * n
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]
 
-    tape = Tape(size, dtype, x, h_prev, r, z, r_h, n)
+    tape = Tape(size, dtype, x, h_prev, r, z, n)
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -138,15 +164,20 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_r, U_r, W_z, U_z, W_n = params["W_r"], params["U_r"], params["W_z"], params["U_z"], params["W_n"]
     U_n = params["U_n"]
-    x, h_prev, r, z, r_h, n = tape.x, tape.h_prev, tape.r, tape.z, tape.r_h, tape.n
+    x, h_prev, r, z, n = tape.x, tape.h_prev, tape.r, tape.z, tape.n
     d_rzn_pre = np.empty((T, B, 3 * H), dtype)
     W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
     U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
 
     # all steps at once
+    r_h = r * h_prev
     dh_dn_pre = (1 - z) * (1 - n**2)
     dh_dz_pre = (h_prev - n) * z * (1 - z)
     dr_h_dr_pre = h_prev * r * (1 - r)
@@ -194,6 +225,122 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n = params["b_z"], params["W_n"], params["U_n"], params["b_n"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
+
+    # all steps at once
+    rzn_in = times(x, W_rzn, b_rzn)
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
+
+    for t in range(T):
+        U_rz_h = h_prev[t] @ U_rz
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        z = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h = sigmoid(U_rz_h[..., :H] + r_in[t]) * h_prev[t]
+        # h = z * h[t-1] + (1 - z) * n
+        h[t] = z * h_prev[t] + (1 - z) * np.tanh(r_h @ U_n.T + n_in[t])
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n = params["b_z"], params["W_n"], params["U_n"], params["b_n"]
+    x, h_prev = tape.x, tape.h_prev
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
+
+    # all steps at once
+    r = sigmoid(times(x, W_r.T) + times(h_prev, U_r.T) + b_r)
+    z = sigmoid(times(x, W_z.T) + times(h_prev, U_z.T) + b_z)
+    r_h = r * h_prev
+    n = np.tanh(times(x, W_n.T) + times(r_h, U_n.T) + b_n)
+    dh_dn_pre = (1 - z) * (1 - n**2)
+    dh_dz_pre = (h_prev - n) * z * (1 - z)
+    dr_h_dr_pre = h_prev * r * (1 - r)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = z * h[t-1] + (1 - z) * n
+        d_h = dy[t] + d_h_next
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_r_h = d_n_pre @ U_n
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        d_z_pre = d_h * dh_dz_pre[t]
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
+        d_h_prev = d_rzn_pre[t, ..., :2 * H] @ U_rz.T + d_r_h * r[t] + d_h * z[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = times(d_rzn_pre, W_rzn.T)
+    d_W_rzn = outer_sum(x, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(h_prev, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_h)
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
+
+    dparams = {
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
+        "U_n": d_U_n,
+        "b_n": d_b_n.copy(),
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -350,18 +497,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_r_pre, r, dot_z_pre, z, dot_z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(8))
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
     parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
+    dot_U_n2 = np.concatenate([dot_U_n, U_n], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
     parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
-    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     parts2 = times(x, parts)
@@ -379,29 +525,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]
         r[t] = sigmoid(parts4[..., :H] + r_in[t])
-        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t]
         z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h[t] = r[t] * h_prev[t]
-        dot_r_h[t] = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
-        parts5 = r_h[t] @ dot_U_n2
-        dot_n_pre[t] = parts5[..., H:2 * H] + dot_r_h[t] @ U_n.T + dot_n_in[t]
-        n[t] = np.tanh(parts5[..., :H] + n_in[t])
+        r_h = r[t] * h_prev[t]
+        dot_r_h = dot_r_pre[t] * r[t] * (1 - r[t]) * h_prev[t] + r[t] * dot_h_prev[t]
+        dot_r_h2 = np.concatenate([r_h, dot_r_h], axis=-1)
+        dot_n_pre[t] = dot_r_h2 @ dot_U_n2.T + dot_n_in[t]
+        n[t] = np.tanh(r_h @ U_n.T + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = z * h[t-1] + (1 - z) * n
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]
         dot_h[t] = dot_z[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * z[t] + dot_n[t] * (1 - z[t])
     d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
     d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
-    parts6 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    parts5 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
     dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
     dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
     parts3 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
 
     # all steps at once
+    dot_r = dot_r_pre * r * (1 - r)
+    r_h = r * h_prev
+    dot_r_h = dot_r * h_prev + dot_h_prev * r
     ddot_h_ddot_n = 1 - z
     ddot_n_ddot_n_pre = 1 - n**2
     ddot_n_dn_pre = -2 * dot_n_pre * n
@@ -459,7 +607,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
     d_n_pre_steps = d_dot_n_pre2[..., :H]
     d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
-    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts6.T)
+    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts5.T)
     d_W_r_W_r_x = outer_sum(d_r_pre_steps, x)
     d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre_steps, dot_x)
     d_U_r_U_r_h = outer_sum(d_r_pre_steps, h_prev)
@@ -523,6 +671,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -577,7 +749,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -52,6 +52,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 c = 8
 
 
@@ -61,7 +62,7 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
     a_softplus: np.ndarray  # (H,)
     u: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
@@ -70,7 +71,24 @@ class Tape(NamedTuple):
     h_sqrt: np.ndarray  # (T, B, H)
     W_y_x: np.ndarray  # (T, B, H)
     gelu_W_y_x: np.ndarray  # (T, B, H)
-    h: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -88,18 +106,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
     Lambda, W_y = params["Lambda"], params["W_y"]
@@ -124,7 +150,7 @@ def forward(params, x, state=None):
     # all steps at once
     y = h * gelu_W_y_x
 
-    tape = Tape(size, dtype, x, h_prev, a_softplus, u, r, i, a, h_sqrt, W_y_x, gelu_W_y_x, h)
+    tape = Tape(size, dtype, x, h_rows, a_softplus, u, r, i, a, h_sqrt, W_y_x, gelu_W_y_x)
     last = {"h": h_rows[-1].copy()}
     return y, last, tape
 
@@ -140,10 +166,14 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_u, W_a, W_i, W_y = params["W_u"], params["W_a"], params["W_i"], params["W_y"]
-    x, h_prev, a_softplus, u, r, i = tape.x, tape.h_prev, tape.a_softplus, tape.u, tape.r, tape.i
-    a, h_sqrt, W_y_x, gelu_W_y_x, h = tape.a, tape.h_sqrt, tape.W_y_x, tape.gelu_W_y_x, tape.h
+    x, h_prev, a_softplus, u, r, i = tape.x, tape.h_rows[:-1], tape.a_softplus, tape.u, tape.r, tape.i
+    a, h_sqrt, W_y_x, gelu_W_y_x, h = tape.a, tape.h_sqrt, tape.W_y_x, tape.gelu_W_y_x, tape.h_rows[1:]
     d_h = np.empty((T, B, H), dtype)
 
     # all steps at once
@@ -191,6 +221,120 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # a = exp(-c * softplus(-Lambda) * r)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+    W_ai = np.concatenate([W_a.T, W_i.T], axis=-1)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    W_ai_u = times(u, W_ai)
+    a = np.exp(-c * a_softplus * sigmoid(W_ai_u[..., :H] + b_a))
+    W_y_x = times(x, W_y.T)
+    gelu_W_y_x = 0.5 * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+    h_in = np.sqrt(1 - a**2) * sigmoid(W_ai_u[..., H:2 * H] + b_i) * u
+
+    for t in range(T):
+        # h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        h[t] = a[t] * h_prev[t] + h_in[t]
+
+    # all steps at once
+    y = h * gelu_W_y_x
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_u, W_a, b_a, W_i, b_i = params["W_u"], params["W_a"], params["b_a"], params["W_i"], params["b_i"]
+    Lambda, W_y = params["Lambda"], params["W_y"]
+    x, h_prev, h = tape.x, tape.h_rows[:-1], tape.h_rows[1:]
+    d_h = np.empty((T, B, H), dtype)
+    a_softplus = np.log1p(np.exp(-np.abs(-Lambda))) + np.maximum(-Lambda, 0)
+
+    # all steps at once
+    u = times(x, W_u.T)
+    r = sigmoid(times(u, W_a.T) + b_a)
+    i = sigmoid(times(u, W_i.T) + b_i)
+    a = np.exp(-c * a_softplus * r)
+    h_sqrt = np.sqrt(1 - a**2)
+    W_y_x = times(x, W_y.T)
+    d_W_y_x = (
+        dy
+        * h
+        * (
+            0.3989422804014327 * W_y_x * np.exp(-0.5 * W_y_x**2)
+            + 0.5 * erfc(-0.7071067811865476 * W_y_x)
+        )
+    )
+    d_x_W_y_x = times(d_W_y_x, W_y)
+    dh_dh = 0.5 * dy * W_y_x * erfc(-0.7071067811865476 * W_y_x)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+        d_h[t] = d_h_next + dh_dh[t]
+        d_h_prev = d_h[t] * a[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_a_pre = (d_h * h_prev - d_h * i * u * a / h_sqrt) * a
+    d_a_softplus_a_pre = np.einsum("tbh,tbh->h", d_a_pre, r)
+    d_i_pre = d_h * h_sqrt * u * i * (1 - i)
+    d_r_pre = -d_a_pre * c * a_softplus * r * (1 - r)
+    d_u = times(d_r_pre, W_a) + times(d_i_pre, W_i) + d_h * h_sqrt * i
+    d_x = times(d_u, W_u) + d_x_W_y_x
+    d_W_u = outer_sum(d_u, x)
+    d_W_a = outer_sum(d_r_pre, u)
+    d_b_a = d_r_pre.sum(axis=(0, 1))
+    d_W_i = outer_sum(d_i_pre, u)
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_W_y = outer_sum(d_W_y_x, x)
+    d_Lambda = -d_a_softplus_a_pre * c * np.expm1(-a_softplus)
+
+    dparams = {
+        "W_u": d_W_u,
+        "W_a": d_W_a,
+        "b_a": d_b_a,
+        "W_i": d_W_i,
+        "b_i": d_b_i,
+        "Lambda": d_Lambda,
+        "W_y": d_W_y,
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -361,11 +505,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_u = times(x, dot_W_u.T) + times(dot_x, W_u.T)
     dot_r_pre = times(u, dot_W_a.T) + times(dot_u, W_a.T) + dot_b_a
     r = sigmoid(times(u, W_a.T) + b_a)
-    dot_r = dot_r_pre * r * (1 - r)
     dot_i_pre = times(u, dot_W_i.T) + times(dot_u, W_i.T) + dot_b_i
     i = sigmoid(times(u, W_i.T) + b_i)
     dot_i = dot_i_pre * i * (1 - i)
-    dot_a_pre = -dot_a_softplus * c * r - dot_r * c * a_softplus
+    dot_a_pre = -dot_a_softplus * r * c - dot_r_pre * r * (1 - r) * c * a_softplus
     a = np.exp(-c * a_softplus * r)
     dot_a = dot_a_pre * a
     h_sqrt = np.sqrt(1 - a**2)
@@ -390,6 +533,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h, d_h = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    dot_r = dot_r_pre * r * (1 - r)
+    dot_a = dot_a_pre * a
     d_dot_gelu_W_y_x = dy * h
     d_dot_W_y_x = (
         d_dot_gelu_W_y_x
@@ -546,6 +691,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -600,7 +769,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -46,6 +46,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 beta = 1
 
 
@@ -59,6 +60,24 @@ class Tape(NamedTuple):
     g: np.ndarray  # (T, B, H)
     sigmoid_s: np.ndarray  # (T, B, H)
     h_sigmoid: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -75,18 +94,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state, also the memory
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
     b_c = params["b_c"]
@@ -128,6 +155,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_c, U_c = params["W_f"], params["U_f"], params["W_c"], params["U_c"]
     x, h_prev, g, sigmoid_s, h_sigmoid = tape.x, tape.h_prev, tape.g, tape.sigmoid_s, tape.h_sigmoid
@@ -174,6 +205,112 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    b_fc = np.concatenate([b_f, b_c], axis=-1)
+    U_fc = np.ascontiguousarray(np.concatenate([U_f.T, U_c.T], axis=-1))
+
+    # all steps at once
+    fc_in = times(x, W_fc, b_fc)
+    f_in = fc_in[..., :H]
+    c_in = fc_in[..., H:2 * H]
+
+    for t in range(T):
+        U_fc_h = h_prev[t] @ U_fc
+        # s = W_f @ x + U_f @ h[t-1] + b_f
+        s = U_fc_h[..., :H] + f_in[t]
+        # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        h[t] = sigmoid(s) * h_prev[t] + (1 - sigmoid(s - beta)) * np.tanh(U_fc_h[..., H:2 * H] + c_in[t])
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_f, U_f, b_f, W_c, U_c = params["W_f"], params["U_f"], params["b_f"], params["W_c"], params["U_c"]
+    b_c = params["b_c"]
+    x, h_prev = tape.x, tape.h_prev
+    d_s_g_pre = np.empty((T, B, 2 * H), dtype)
+    W_fc = np.concatenate([W_f.T, W_c.T], axis=-1)
+    U_fc = np.concatenate([U_f.T, U_c.T], axis=-1)
+
+    # all steps at once
+    W_fc_x = times(x, W_fc)
+    U_fc_h = times(h_prev, U_fc)
+    s = W_fc_x[..., :H] + U_fc_h[..., :H] + b_f
+    g = np.tanh(W_fc_x[..., H:2 * H] + U_fc_h[..., H:2 * H] + b_c)
+    sigmoid_s = sigmoid(s)
+    h_sigmoid = sigmoid(s - beta)
+    dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
+    dh_ds = h_prev * sigmoid_s * (1 - sigmoid_s)
+    dh_ds2 = -g * h_sigmoid * (1 - h_sigmoid)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+        d_h = dy[t] + d_h_next
+        # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        d_g_pre = d_h * dh_dg_pre[t]
+        # through s = W_f @ x + U_f @ h[t-1] + b_f
+        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
+        d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = times(d_s_g_pre, W_fc.T)
+    d_W_fc = outer_sum(x, d_s_g_pre)
+    d_W_f = d_W_fc[..., :H].T
+    d_U_fc = outer_sum(h_prev, d_s_g_pre)
+    d_U_f = d_U_fc[..., :H].T
+    d_b_fc = d_s_g_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fc[..., :H]
+    d_W_c = d_W_fc[..., H:2 * H].T
+    d_U_c = d_U_fc[..., H:2 * H].T
+    d_b_c = d_b_fc[..., H:2 * H]
+
+    dparams = {
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -313,8 +450,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_h_pre, h_sigmoid, dot_h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_h_sigmoid = np.empty((T, B, H), dtype)
     W_f_T = W_f.T
     W_c_T = W_c.T
     parts = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
@@ -341,31 +478,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t]
         g[t] = np.tanh(parts4[..., 2 * H:3 * H] + c_in[t])
-        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
         dot_sigmoid_s[t] = dot_s[t] * sigmoid_s[t] * (1 - sigmoid_s[t])
-        dot_h_pre[t] = dot_s[t]
         h_sigmoid[t] = sigmoid(s - beta)
-        dot_h_sigmoid[t] = dot_h_pre[t] * h_sigmoid[t] * (1 - h_sigmoid[t])
+        dot_h_sigmoid[t] = dot_s[t] * h_sigmoid[t] * (1 - h_sigmoid[t])
         h[t] = sigmoid_s[t] * h_prev[t] + (1 - h_sigmoid[t]) * g[t]
         dot_h[t] = (
             dot_sigmoid_s[t] * h_prev[t]
             + dot_h_prev[t] * sigmoid_s[t]
             - dot_h_sigmoid[t] * g[t]
-            + dot_g[t] * (1 - h_sigmoid[t])
+            + dot_g_pre[t] * (1 - g[t]**2) * (1 - h_sigmoid[t])
         )
     d_parts = np.empty((T, B, 4 * H), dtype)
     parts = np.concatenate([W_f.T, dot_W_f.T, W_c.T, dot_W_c.T], axis=-1)
     parts3 = np.concatenate([U_f.T, dot_U_f.T, U_c.T, dot_U_c.T], axis=-1)
 
     # all steps at once
+    dot_g = dot_g_pre * (1 - g**2)
     ddot_h_ddot_g = 1 - h_sigmoid
     ddot_g_ddot_g_pre = 1 - g**2
     ddot_g_dg_pre = -2 * dot_g_pre * g
     ddot_h_sigmoid_ddot_s = h_sigmoid * (1 - h_sigmoid)
     ddot_sigmoid_s_ddot_s = sigmoid_s * (1 - sigmoid_s)
-    ddot_h_sigmoid_ds = dot_h_pre * (1 - h_sigmoid) - dot_h_pre * h_sigmoid
+    ddot_h_sigmoid_ds = dot_s * (1 - h_sigmoid) - dot_s * h_sigmoid
     ddot_sigmoid_s_ds = dot_s * (1 - sigmoid_s) - dot_s * sigmoid_s
 
     d_h_next = zeros["h"]
@@ -454,6 +590,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -508,7 +668,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -43,6 +43,7 @@ STATES = {
 OUTPUTS = {
     "y": ("O",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -51,9 +52,26 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    y_prev: np.ndarray  # (T, B, O)
+    y_rows: np.ndarray  # (T+1, B, O)
     h: np.ndarray  # (T, B, H)
-    y: np.ndarray  # (T, B, O)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_rows: np.ndarray  # (T+1, B, O)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, O, H, seed=0, dtype=np.float32):
@@ -69,18 +87,26 @@ def init(I, O, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, O): output, fed back at the next step
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     U, W, b, V, c = params["U"], params["W"], params["b"], params["V"], params["c"]
     y_rows, y_prev, y = carried(state["y"], T)
@@ -95,7 +121,7 @@ def forward(params, x, state=None):
         # y = sigmoid(V @ h + c)
         y[t] = sigmoid(h[t] @ V.T + c)
 
-    tape = Tape(size, dtype, x, y_prev, h, y)
+    tape = Tape(size, dtype, x, y_rows, h)
     last = {"y": y_rows[-1].copy()}
     return y.copy(), last, tape
 
@@ -111,9 +137,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, O, H = size["T"], size["B"], size["O"], size["H"]
     U, W, V = params["U"], params["W"], params["V"]
-    x, y_prev, h, y = tape.x, tape.y_prev, tape.h, tape.y
+    x, y_prev, h, y = tape.x, tape.y_rows[:-1], tape.h, tape.y_rows[1:]
     d_y_pre = np.empty((T, B, O), dtype)
     d_h_pre = np.empty((T, B, H), dtype)
 
@@ -147,6 +177,89 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    U, W, b, V, c = params["U"], params["W"], params["b"], params["V"], params["c"]
+    y_rows, y_prev, y = carried(state["y"], T)
+
+    # all steps at once
+    h_in = times(x, U.T, b)
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        h = np.tanh(y_prev[t] @ W.T + h_in[t])
+        # y = sigmoid(V @ h + c)
+        y[t] = sigmoid(h @ V.T + c)
+
+    tape = States(size, dtype, x, y_rows)
+    last = {"y": y_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, O, H = size["T"], size["B"], size["O"], size["H"]
+    U, W, b, V = params["U"], params["W"], params["b"], params["V"]
+    x, y_prev, y = tape.x, tape.y_rows[:-1], tape.y_rows[1:]
+    d_y_pre = np.empty((T, B, O), dtype)
+    d_h_pre = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    h = np.tanh(times(x, U.T) + times(y_prev, W.T) + b)
+    dy_dy_pre = y * (1 - y)
+    dh_dh_pre = 1 - h**2
+
+    d_y_next = dstate["y"]
+    for t in reversed(range(T)):
+        # through y = sigmoid(V @ h + c)
+        d_y_pre[t] = (dy[t] + d_y_next) * dy_dy_pre[t]
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        d_h_pre[t] = (d_y_pre[t] @ V) * dh_dh_pre[t]
+        d_y_prev = d_h_pre[t] @ W
+        d_y_next = d_y_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, U)
+    d_U = outer_sum(d_h_pre, x)
+    d_W = outer_sum(d_h_pre, y_prev)
+    d_b = d_h_pre.sum(axis=(0, 1))
+    d_V = outer_sum(d_y_pre, h)
+    d_c = d_y_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "U": d_U,
+        "W": d_W,
+        "b": d_b,
+        "V": d_V,
+        "c": d_c,
+    }
+    dstart = {"y": d_y_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -256,7 +369,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
-    dot_h_pre, h, dot_h = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_h_pre, h = (np.empty((T, B, H), dtype) for _ in range(2))
     dot_y_pre = np.empty((T, B, O), dtype)
     dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
     dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
@@ -272,10 +385,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # h = tanh(U @ x + W @ y[t-1] + b)
         dot_h_pre[t] = W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]
         h[t] = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
-        dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+        dot_h = dot_h_pre[t] * (1 - h[t]**2)
         V_h_dot_V_h_V = h[t] @ dot_V2
         # y = sigmoid(V @ h + c)
-        dot_y_pre[t] = V_h_dot_V_h_V[..., O:2 * O] + dot_h[t] @ V.T + dot_c
+        dot_y_pre[t] = V_h_dot_V_h_V[..., O:2 * O] + dot_h @ V.T + dot_c
         y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
         dot_y[t] = dot_y_pre[t] * y[t] * (1 - y[t])
     d_dot_y_pre, d_y_pre = (np.empty((T, B, O), dtype) for _ in range(2))
@@ -285,6 +398,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_V3 = np.ascontiguousarray(np.concatenate([V, dot_V], axis=-1))
 
     # all steps at once
+    dot_h = dot_h_pre * (1 - h**2)
     ddot_y_ddot_y_pre = y * (1 - y)
     ddot_y_dy_pre = dot_y_pre * (1 - y) - dot_y_pre * y
     ddot_h_ddot_h_pre = 1 - h**2
@@ -363,6 +477,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -417,7 +555,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -59,6 +59,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 dt = 1
 
 
@@ -69,14 +70,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     y_prev: np.ndarray  # (T, B, H)
-    z_prev: np.ndarray  # (T, B, H)
+    z_rows: np.ndarray  # (T+1, B, H)
     dt_1_sigmoid: np.ndarray  # (T, B, H)
-    dt_1: np.ndarray  # (T, B, H)
     dt_2_sigmoid: np.ndarray  # (T, B, H)
-    dt_2: np.ndarray  # (T, B, H)
     z_tanh: np.ndarray  # (T, B, H)
-    z: np.ndarray  # (T, B, H)
     y_tanh: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    z_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -99,25 +116,33 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
     b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
     V_y, b_y = params["V_y"], params["b_y"]
     y_rows, y_prev, y = carried(state["y"], T)
     z_rows, z_prev, z = carried(state["z"], T)
-    dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
+    dt_1_sigmoid, dt_2_sigmoid, z_tanh, y_tanh = (np.empty((T, B, H), dtype) for _ in range(4))
     V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
     b_12zy = np.concatenate([b_1, b_2, b_z, b_y], axis=-1)
     W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
@@ -133,18 +158,18 @@ def forward(params, x, state=None):
         W_12z_y = y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         dt_1_sigmoid[t] = sigmoid(W_12z_y[..., :H] + dt_1_sigmoid_in[t])
-        dt_1[t] = dt * dt_1_sigmoid[t]
+        dt_1 = dt * dt_1_sigmoid[t]
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         dt_2_sigmoid[t] = sigmoid(W_12z_y[..., H:2 * H] + dt_2_sigmoid_in[t])
-        dt_2[t] = dt * dt_2_sigmoid[t]
+        dt_2 = dt * dt_2_sigmoid[t]
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
         z_tanh[t] = np.tanh(W_12z_y[..., 2 * H:3 * H] + z_in[t])
-        z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
+        z[t] = (1 - dt_1) * z_prev[t] + dt_1 * z_tanh[t]
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         y_tanh[t] = np.tanh(z[t] @ W_y.T + y_in[t])
-        y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh[t]
 
-    tape = Tape(size, dtype, x, y_prev, z_prev, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z, y_tanh)
+    tape = Tape(size, dtype, x, y_prev, z_rows, dt_1_sigmoid, dt_2_sigmoid, z_tanh, y_tanh)
     last = {"y": y_rows[-1].copy(), "z": z_rows[-1].copy()}
     return y.copy(), last, tape
 
@@ -160,16 +185,22 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_1, V_1, W_2, V_2, W_z = params["W_1"], params["V_1"], params["W_2"], params["V_2"], params["W_z"]
     V_z, W_y, V_y = params["V_z"], params["W_y"], params["V_y"]
-    x, y_prev, z_prev, dt_1_sigmoid, dt_1 = tape.x, tape.y_prev, tape.z_prev, tape.dt_1_sigmoid, tape.dt_1
-    dt_2_sigmoid, dt_2, z_tanh, z, y_tanh = tape.dt_2_sigmoid, tape.dt_2, tape.z_tanh, tape.z, tape.y_tanh
+    x, y_prev, z_prev, dt_1_sigmoid = tape.x, tape.y_prev, tape.z_rows[:-1], tape.dt_1_sigmoid
+    dt_2_sigmoid, z_tanh, z, y_tanh = tape.dt_2_sigmoid, tape.z_tanh, tape.z_rows[1:], tape.y_tanh
     d_dt_1_dt_2_z_y_pre = np.empty((T, B, 4 * H), dtype)
     V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
     W_12z = np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1)
 
     # all steps at once
+    dt_1 = dt * dt_1_sigmoid
+    dt_2 = dt * dt_2_sigmoid
     dy_dy_pre = dt_2 * (1 - y_tanh**2)
     dz_dz_pre = dt_1 * (1 - z_tanh**2)
     dy_ddt_2_pre = (y_tanh - y_prev) * dt * dt_2_sigmoid * (1 - dt_2_sigmoid)
@@ -229,6 +260,144 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next, "z": d_z_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    b_12zy = np.concatenate([b_1, b_2, b_z, b_y], axis=-1)
+    W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
+
+    # all steps at once
+    dt_1_dt_2_z_y_in = times(x, V_12zy, b_12zy)
+    dt_1_in = dt_1_dt_2_z_y_in[..., :H]
+    dt_2_in = dt_1_dt_2_z_y_in[..., H:2 * H]
+    z_in = dt_1_dt_2_z_y_in[..., 2 * H:3 * H]
+    y_in = dt_1_dt_2_z_y_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        W_12z_y = y_prev[t] @ W_12z
+        # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        dt_1 = dt * sigmoid(W_12z_y[..., :H] + dt_1_in[t])
+        # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        dt_2 = dt * sigmoid(W_12z_y[..., H:2 * H] + dt_2_in[t])
+        # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        z[t] = (1 - dt_1) * z_prev[t] + dt_1 * np.tanh(W_12z_y[..., 2 * H:3 * H] + z_in[t])
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * np.tanh(z[t] @ W_y.T + y_in[t])
+
+    tape = States(size, dtype, x, y_prev, z_rows)
+    last = {"y": y_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_1, V_1, b_1, W_2, V_2 = params["W_1"], params["V_1"], params["b_1"], params["W_2"], params["V_2"]
+    b_2, W_z, V_z, b_z, W_y = params["b_2"], params["W_z"], params["V_z"], params["b_z"], params["W_y"]
+    V_y, b_y = params["V_y"], params["b_y"]
+    x, y_prev, z_prev, z = tape.x, tape.y_prev, tape.z_rows[:-1], tape.z_rows[1:]
+    d_dt_1_dt_2_z_y_pre = np.empty((T, B, 4 * H), dtype)
+    V_12zy = np.concatenate([V_1.T, V_2.T, V_z.T, V_y.T], axis=-1)
+    W_12z = np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1)
+
+    # all steps at once
+    V_12zy_x = times(x, V_12zy)
+    W_12z_y = times(y_prev, W_12z)
+    dt_1_sigmoid = sigmoid(W_12z_y[..., :H] + V_12zy_x[..., :H] + b_1)
+    dt_1 = dt * dt_1_sigmoid
+    dt_2_sigmoid = sigmoid(W_12z_y[..., H:2 * H] + V_12zy_x[..., H:2 * H] + b_2)
+    dt_2 = dt * dt_2_sigmoid
+    z_tanh = np.tanh(W_12z_y[..., 2 * H:3 * H] + V_12zy_x[..., 2 * H:3 * H] + b_z)
+    y_tanh = np.tanh(times(z, W_y.T) + V_12zy_x[..., 3 * H:4 * H] + b_y)
+    dy_dy_pre = dt_2 * (1 - y_tanh**2)
+    dz_dz_pre = dt_1 * (1 - z_tanh**2)
+    dy_ddt_2_pre = (y_tanh - y_prev) * dt * dt_2_sigmoid * (1 - dt_2_sigmoid)
+    dz_ddt_1_pre = (z_tanh - z_prev) * dt * dt_1_sigmoid * (1 - dt_1_sigmoid)
+    dy_dy_prev = 1 - dt_2
+    dz_dz_prev = 1 - dt_1
+
+    d_y_next = dstate["y"]
+    d_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        d_y = dy[t] + d_y_next
+        d_y_pre = d_y * dy_dy_pre[t]
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        d_z = d_z_next + d_y_pre @ W_y
+        d_z_pre = d_z * dz_dz_pre[t]
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        d_dt_2_pre = d_y * dy_ddt_2_pre[t]
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        d_dt_1_pre = d_z * dz_ddt_1_pre[t]
+        np.concatenate([d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre], axis=-1, out=d_dt_1_dt_2_z_y_pre[t])
+        d_y_prev = d_dt_1_dt_2_z_y_pre[t, ..., :3 * H] @ W_12z.T + d_y * dy_dy_prev[t]
+        d_z_prev = d_z * dz_dz_prev[t]
+        d_y_next, d_z_next = d_y_prev, d_z_prev
+
+    # all steps at once
+    d_x = times(d_dt_1_dt_2_z_y_pre, V_12zy.T)
+    d_W_12z = outer_sum(y_prev, d_dt_1_dt_2_z_y_pre[..., :3 * H])
+    d_W_1 = d_W_12z[..., :H].T
+    d_V_12zy = outer_sum(x, d_dt_1_dt_2_z_y_pre)
+    d_V_1 = d_V_12zy[..., :H].T
+    d_b_12zy = d_dt_1_dt_2_z_y_pre.sum(axis=(0, 1))
+    d_b_1 = d_b_12zy[..., :H]
+    d_W_2 = d_W_12z[..., H:2 * H].T
+    d_V_2 = d_V_12zy[..., H:2 * H].T
+    d_b_2 = d_b_12zy[..., H:2 * H]
+    d_W_z = d_W_12z[..., 2 * H:3 * H].T
+    d_V_z = d_V_12zy[..., 2 * H:3 * H].T
+    d_b_z = d_b_12zy[..., 2 * H:3 * H]
+    d_W_y = outer_sum(d_dt_1_dt_2_z_y_pre[..., 3 * H:4 * H], z)
+    d_V_y = d_V_12zy[..., 3 * H:4 * H].T
+    d_b_y = d_b_12zy[..., 3 * H:4 * H]
+
+    dparams = {
+        "W_1": d_W_1.copy(),
+        "V_1": d_V_1.copy(),
+        "b_1": d_b_1.copy(),
+        "W_2": d_W_2.copy(),
+        "V_2": d_V_2.copy(),
+        "b_2": d_b_2.copy(),
+        "W_z": d_W_z.copy(),
+        "V_z": d_V_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_y": d_W_y,
+        "V_y": d_V_y.copy(),
+        "b_y": d_b_y.copy(),
+    }
+    dstart = {"y": d_y_next, "z": d_z_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -430,9 +599,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z_rows, z_prev, z = carried(state["z"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
-    dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_y_pre, y_tanh, dot_y_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    dt_2_sigmoid, dot_dt_2, dot_z_pre, z_tanh, dot_y_pre, y_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
     V_1_T = V_1.T
     V_2_T = V_2.T
     V_z_T = V_z.T
@@ -473,29 +641,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         dot_dt_1_pre[t] = parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t]
         dt_1_sigmoid[t] = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
-        dt_1[t] = dt * dt_1_sigmoid[t]
+        dt_1 = dt * dt_1_sigmoid[t]
         dot_dt_1[t] = dot_dt_1_pre[t] * dt_1_sigmoid[t] * (1 - dt_1_sigmoid[t]) * dt
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         dot_dt_2_pre[t] = parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t]
         dt_2_sigmoid[t] = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
-        dt_2[t] = dt * dt_2_sigmoid[t]
+        dt_2 = dt * dt_2_sigmoid[t]
         dot_dt_2[t] = dot_dt_2_pre[t] * dt_2_sigmoid[t] * (1 - dt_2_sigmoid[t]) * dt
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
         dot_z_pre[t] = parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t]
         z_tanh[t] = np.tanh(parts4[..., 4 * H:5 * H] + z_in[t])
-        dot_z_tanh[t] = dot_z_pre[t] * (1 - z_tanh[t]**2)
-        z[t] = (1 - dt_1[t]) * z_prev[t] + dt_1[t] * z_tanh[t]
+        z[t] = (1 - dt_1) * z_prev[t] + dt_1 * z_tanh[t]
         dot_z[t] = (
-            dot_dt_1[t] * (z_tanh[t] - z_prev[t]) + dot_z_prev[t] * (1 - dt_1[t]) + dot_z_tanh[t] * dt_1[t]
+            dot_dt_1[t] * (z_tanh[t] - z_prev[t])
+            + dot_z_prev[t] * (1 - dt_1)
+            + dot_z_pre[t] * (1 - z_tanh[t]**2) * dt_1
         )
         parts5 = z[t] @ dot_W_y2
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         dot_y_pre[t] = parts5[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_in[t]
         y_tanh[t] = np.tanh(parts5[..., :H] + y_in[t])
-        dot_y_tanh[t] = dot_y_pre[t] * (1 - y_tanh[t]**2)
-        y[t] = (1 - dt_2[t]) * y_prev[t] + dt_2[t] * y_tanh[t]
+        y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh[t]
         dot_y[t] = (
-            dot_dt_2[t] * (y_tanh[t] - y_prev[t]) + dot_y_prev[t] * (1 - dt_2[t]) + dot_y_tanh[t] * dt_2[t]
+            dot_dt_2[t] * (y_tanh[t] - y_prev[t])
+            + dot_y_prev[t] * (1 - dt_2)
+            + dot_y_pre[t] * (1 - y_tanh[t]**2) * dt_2
         )
     d_dot_y_pre2 = np.empty((T, B, 2 * H), dtype)
     d_parts_pre = np.empty((T, B, 6 * H), dtype)
@@ -505,6 +675,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts3 = np.concatenate([W_1.T, dot_W_1.T, W_2.T, dot_W_2.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
+    dt_1 = dt * dt_1_sigmoid
+    dt_2 = dt * dt_2_sigmoid
     ddot_y_tanh_ddot_y_pre = 1 - y_tanh**2
     ddot_y_tanh_dy_pre = -2 * dot_y_pre * y_tanh
     ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
@@ -512,12 +684,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_y_ddot_dt_2_sigmoid = (y_tanh - y_prev) * dt
     ddot_dt_2_sigmoid_ddot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
     ddot_dt_2_sigmoid_ddt_2_pre = dot_dt_2_pre * (1 - dt_2_sigmoid) - dot_dt_2_pre * dt_2_sigmoid
-    ddot_y_ddt_2_pre = dot_y_tanh - dot_y_prev
+    ddot_y_ddt_2_pre = dot_y_pre * (1 - y_tanh**2) - dot_y_prev
     dy_ddt_2_pre = y_tanh - y_prev
     ddot_z_ddot_dt_1_sigmoid = (z_tanh - z_prev) * dt
     ddot_dt_1_sigmoid_ddot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
     ddot_dt_1_sigmoid_ddt_1_pre = dot_dt_1_pre * (1 - dt_1_sigmoid) - dot_dt_1_pre * dt_1_sigmoid
-    ddot_z_ddt_1_pre = dot_z_tanh - dot_z_prev
+    ddot_z_ddt_1_pre = dot_z_pre * (1 - z_tanh**2) - dot_z_prev
     dz_ddt_1_pre = z_tanh - z_prev
     dy_dy_prev = 1 - dt_2
     dz_dz_prev = 1 - dt_1
@@ -661,6 +833,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -715,7 +911,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -43,6 +43,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -52,14 +53,31 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     elu_W_q_x: np.ndarray  # (T, B, K)
-    q: np.ndarray  # (T, B, K)
     elu_W_k_x: np.ndarray  # (T, B, K)
-    k: np.ndarray  # (T, B, K)
     v: np.ndarray  # (T, B, H)
     S: np.ndarray  # (T, B, H, K)
     z: np.ndarray  # (T, B, K)
     S_q: np.ndarray  # (T, B, H)
     z_q: np.ndarray  # (T, B)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S: np.ndarray  # (T, B, H, K)
+    z: np.ndarray  # (T, B, K)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -73,18 +91,26 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output, a mean of the values
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
     S_rows, S_prev, S = carried(state["S"], T)
@@ -98,11 +124,10 @@ def forward(params, x, state=None):
     elu_W_k_x = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0)))
     k = elu_W_k_x + 1
     v = times(x, W_v.T)
-    v_k = v[:, :, :, None] * k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, k)
-        S[t] = S_prev[t] + v_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
         # z = z[t-1] + k
         z[t] = z_prev[t] + k[t]
 
@@ -111,7 +136,7 @@ def forward(params, x, state=None):
     z_q = np.einsum("tbk,tbk->tb", z, q)
     y = S_q / z_q[:, :, None]
 
-    tape = Tape(size, dtype, x, elu_W_q_x, q, elu_W_k_x, k, v, S, z, S_q, z_q)
+    tape = Tape(size, dtype, x, elu_W_q_x, elu_W_k_x, v, S, z, S_q, z_q)
     last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
     return y, last, tape
 
@@ -127,14 +152,20 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, K = size["T"], size["B"], size["H"], size["K"]
     W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
-    x, elu_W_q_x, q, elu_W_k_x, k, v = tape.x, tape.elu_W_q_x, tape.q, tape.elu_W_k_x, tape.k, tape.v
-    S, z, S_q, z_q = tape.S, tape.z, tape.S_q, tape.z_q
+    x, elu_W_q_x, elu_W_k_x, v, S, z = tape.x, tape.elu_W_q_x, tape.elu_W_k_x, tape.v, tape.S, tape.z
+    S_q, z_q = tape.S_q, tape.z_q
     d_z = np.empty((T, B, K), dtype)
     d_S = np.empty((T, B, H, K), dtype)
 
     # all steps at once
+    q = elu_W_q_x + 1
+    k = elu_W_k_x + 1
     d_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
     d_S_q = dy / z_q[:, :, None]
     d_W_q_x = (
@@ -143,7 +174,6 @@ def backward(params, tape, dy, dstate=None):
     )
     d_x_W_q_x = times(d_W_q_x, W_q)
     dz_dz = d_z_q[:, :, None] * q
-    dS_dS = d_S_q[:, :, :, None] * q[:, :, None]
 
     d_S_next = dstate["S"]
     d_z_next = dstate["z"]
@@ -151,7 +181,7 @@ def backward(params, tape, dy, dstate=None):
         # through z = z[t-1] + k
         d_z[t] = d_z_next + dz_dz[t]
         # through S = S[t-1] + outer(v, k)
-        d_S[t] = d_S_next + dS_dS[t]
+        d_S[t] = d_S_next + d_S_q[t, :, :, None] * q[t, :, None]
         d_S_prev = d_S[t]
         d_z_prev = d_z[t]
         d_S_next, d_z_next = d_S_prev, d_z_prev
@@ -172,6 +202,111 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    q = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0))) + 1
+    W_k_x = times(x, W_k.T)
+    k = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0))) + 1
+    v = times(x, W_v.T)
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, k)
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
+        # z = z[t-1] + k
+        z[t] = z_prev[t] + k[t]
+
+    # all steps at once
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    y = np.einsum("tbhk,tbk->tbh", S, q) / z_q[:, :, None]
+
+    tape = States(size, dtype, x, S, z)
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    W_q, W_k, W_v = params["W_q"], params["W_k"], params["W_v"]
+    x, S, z = tape.x, tape.S, tape.z
+    d_z = np.empty((T, B, K), dtype)
+    d_S = np.empty((T, B, H, K), dtype)
+
+    # all steps at once
+    W_q_x = times(x, W_q.T)
+    elu_W_q_x = np.where(np.greater(W_q_x, 0), W_q_x, np.expm1(np.minimum(W_q_x, 0)))
+    q = elu_W_q_x + 1
+    W_k_x = times(x, W_k.T)
+    elu_W_k_x = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0)))
+    k = elu_W_k_x + 1
+    v = times(x, W_v.T)
+    S_q = np.einsum("tbhk,tbk->tbh", S, q)
+    z_q = np.einsum("tbk,tbk->tb", z, q)
+    d_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
+    d_S_q = dy / z_q[:, :, None]
+    d_W_q_x = (
+        (np.einsum("tbh,tbhk->tbk", d_S_q, S) + d_z_q[:, :, None] * z)
+        * np.where(np.greater(elu_W_q_x, 0), 1, elu_W_q_x + 1)
+    )
+    d_x_W_q_x = times(d_W_q_x, W_q)
+    dz_dz = d_z_q[:, :, None] * q
+
+    d_S_next = dstate["S"]
+    d_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through z = z[t-1] + k
+        d_z[t] = d_z_next + dz_dz[t]
+        # through S = S[t-1] + outer(v, k)
+        d_S[t] = d_S_next + d_S_q[t, :, :, None] * q[t, :, None]
+        d_S_prev = d_S[t]
+        d_z_prev = d_z[t]
+        d_S_next, d_z_next = d_S_prev, d_z_prev
+
+    # all steps at once
+    d_v = np.einsum("tbhk,tbk->tbh", d_S, k)
+    d_W_k_x = (
+        (np.einsum("tbhk,tbh->tbk", d_S, v) + d_z)
+        * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
+    )
+    d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_v, W_v)
+    d_W_q = outer_sum(d_W_q_x, x)
+    d_W_k = outer_sum(d_W_k_x, x)
+    d_W_v = outer_sum(d_v, x)
+
+    dparams = {"W_q": d_W_q, "W_k": d_W_k, "W_v": d_W_v}
+    dstart = {"S": d_S_next, "z": d_z_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -190,11 +325,10 @@ def infer(params, x, state=None):
     W_k_x = times(x, W_k.T)
     k = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0))) + 1
     v = times(x, W_v.T)
-    v_k = v[:, :, :, None] * k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, k)
-        S[t] = S_prev[t] + v_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
         # z = z[t-1] + k
         z[t] = z_prev[t] + k[t]
 
@@ -222,11 +356,10 @@ def step(params, x, state=None):
     W_k_x = times(x, W_k.T)
     k = np.where(np.greater(W_k_x, 0), W_k_x, np.expm1(np.minimum(W_k_x, 0))) + 1
     v = times(x, W_v.T)
-    v_k = v[:, :, :, None] * k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, k)
-        S[t] = S_prev[t] + v_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
         # z = z[t-1] + k
         z[t] = z_prev[t] + k[t]
 
@@ -274,18 +407,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     k = elu_W_k_x + 1
     v = times(x, W_v.T)
-    dot_v_W_v = times(x, dot_W_v.T)
-    dot_v_x = times(dot_x, W_v.T)
-    v_k = v[:, :, :, None] * k[:, :, None]
-    dot_v_k = (
-        (dot_v_W_v[:, :, :, None] + dot_v_x[:, :, :, None]) * k[:, :, None]
-        + dot_elu_W_k_x[:, :, None] * v[:, :, :, None]
-    )
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
 
     for t in range(T):
         # S = S[t-1] + outer(v, k)
-        S[t] = S_prev[t] + v_k[t]
-        dot_S[t] = dot_S_prev[t] + dot_v_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
+        dot_S[t] = (
+            dot_S_prev[t]
+            + dot_v[t, :, :, None] * k[t, :, None]
+            + dot_elu_W_k_x[t, :, None] * v[t, :, :, None]
+        )
         # z = z[t-1] + k
         z[t] = z_prev[t] + k[t]
         dot_z[t] = dot_z_prev[t] + dot_elu_W_k_x[t]
@@ -341,13 +472,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_k = dot_W_k_x * np.where(np.greater(elu_W_k_x, 0), 1, elu_W_k_x + 1)
     v = times(x, W_v.T)
     dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
-    v_k = v[:, :, :, None] * k[:, :, None]
-    dot_v_k = dot_v[:, :, :, None] * k[:, :, None] + dot_k[:, :, None] * v[:, :, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, k)
-        S[t] = S_prev[t] + v_k[t]
-        dot_S[t] = dot_S_prev[t] + dot_v_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * k[t, :, None]
+        dot_S[t] = (
+            dot_S_prev[t] + dot_v[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * v[t, :, :, None]
+        )
         # z = z[t-1] + k
         z[t] = z_prev[t] + k[t]
         dot_z[t] = dot_z_prev[t] + dot_k[t]
@@ -361,6 +492,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S, d_S = (np.empty((T, B, H, K), dtype) for _ in range(2))
 
     # all steps at once
+    q = elu_W_q_x + 1
+    k = elu_W_k_x + 1
     d_dot_z_q = -np.einsum("tbh,tbh->tb", dy, S_q) / z_q**2
     d_dot_y_by_z_q = (
         dy * (2 * dot_z_q[:, :, None] * S_q / z_q[:, :, None]**3 - dot_S_q / z_q[:, :, None]**2)
@@ -384,8 +517,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
     ddot_z_ddot_z = d_dot_z_q[:, :, None] * q
     dz_dz = d_z_q[:, :, None] * q + d_dot_z_q[:, :, None] * dot_q
-    ddot_S_ddot_S = d_dot_S_q[:, :, :, None] * q[:, :, None]
-    dS_dS = d_S_q[:, :, :, None] * q[:, :, None] + d_dot_S_q[:, :, :, None] * dot_q[:, :, None]
 
     d_S_next = zeros["S"]
     d_z_next = zeros["z"]
@@ -396,8 +527,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_z[t] = d_dot_z_next + ddot_z_ddot_z[t]
         d_z[t] = d_z_next + dz_dz[t]
         # through S = S[t-1] + outer(v, k)
-        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
-        d_S[t] = d_S_next + dS_dS[t]
+        d_dot_S[t] = d_dot_S_next + d_dot_S_q[t, :, :, None] * q[t, :, None]
+        d_S[t] = (
+            d_S_next + d_S_q[t, :, :, None] * q[t, :, None] + d_dot_S_q[t, :, :, None] * dot_q[t, :, None]
+        )
         d_S_prev = d_S[t]
         d_z_prev = d_z[t]
         d_dot_S_prev = d_dot_S[t]
@@ -461,6 +594,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -515,7 +672,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

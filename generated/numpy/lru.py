@@ -53,6 +53,7 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -61,8 +62,8 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_re_prev: np.ndarray  # (T, B, H)
-    h_im_prev: np.ndarray  # (T, B, H)
+    h_re_rows: np.ndarray  # (T+1, B, H)
+    h_im_rows: np.ndarray  # (T+1, B, H)
     exp_nu: np.ndarray  # (H,)
     lam_re_exp: np.ndarray  # (H,)
     exp_theta: np.ndarray  # (H,)
@@ -73,8 +74,25 @@ class Tape(NamedTuple):
     exp_gamma_log: np.ndarray  # (H,)
     B_re_x: np.ndarray  # (T, B, H)
     B_im_x: np.ndarray  # (T, B, H)
-    h_re: np.ndarray  # (T, B, H)
-    h_im: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_re_rows: np.ndarray  # (T+1, B, H)
+    h_im_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -93,18 +111,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
     B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
@@ -137,8 +163,8 @@ def forward(params, x, state=None):
     # all steps at once
     y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
 
-    tape = Tape(size, dtype, x, h_re_prev, h_im_prev, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re,
-                sin_exp_theta, lam_im, exp_gamma_log, B_re_x, B_im_x, h_re, h_im)
+    tape = Tape(size, dtype, x, h_re_rows, h_im_rows, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re,
+                sin_exp_theta, lam_im, exp_gamma_log, B_re_x, B_im_x)
     last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
     return y, last, tape
 
@@ -154,13 +180,17 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     B_re, B_im, C_re, C_im, D = params["B_re"], params["B_im"], params["C_re"], params["C_im"], params["D"]
-    x, h_re_prev, h_im_prev, exp_nu = tape.x, tape.h_re_prev, tape.h_im_prev, tape.exp_nu
+    x, h_re_prev, h_im_prev, exp_nu = tape.x, tape.h_re_rows[:-1], tape.h_im_rows[:-1], tape.exp_nu
     lam_re_exp, exp_theta, cos_exp_theta = tape.lam_re_exp, tape.exp_theta, tape.cos_exp_theta
     lam_re, sin_exp_theta, lam_im = tape.lam_re, tape.sin_exp_theta, tape.lam_im
-    exp_gamma_log, B_re_x, B_im_x, h_re = tape.exp_gamma_log, tape.B_re_x, tape.B_im_x, tape.h_re
-    h_im = tape.h_im
+    exp_gamma_log, B_re_x, B_im_x, h_re = tape.exp_gamma_log, tape.B_re_x, tape.B_im_x, tape.h_re_rows[1:]
+    h_im = tape.h_im_rows[1:]
     d_h_im, d_h_re = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
@@ -215,6 +245,138 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h_re": d_h_re_next, "h_im": d_h_im_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
+    h_re_rows, h_re_prev, h_re = carried(state["h_re"], T)
+    h_im_rows, h_im_prev, h_im = carried(state["h_im"], T)
+    # lam_re = exp(-exp(nu)) * cos(exp(theta))
+    lam_re_exp = np.exp(-np.exp(nu))
+    exp_theta = np.exp(theta)
+    lam_re = lam_re_exp * np.cos(exp_theta)
+    # lam_im = exp(-exp(nu)) * sin(exp(theta))
+    lam_im = lam_re_exp * np.sin(exp_theta)
+    # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = np.exp(gamma_log)
+    B_re_im = np.concatenate([B_re.T, B_im.T], axis=-1)
+    exp_gamma_log2 = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
+
+    # all steps at once
+    h_re_im_in = exp_gamma_log2 * (times(x, B_re_im))
+    h_re_in = h_re_im_in[..., :H]
+    h_im_in = h_re_im_in[..., H:2 * H]
+
+    for t in range(T):
+        # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        h_re[t] = lam_re * h_re_prev[t] - lam_im * h_im_prev[t] + h_re_in[t]
+        # h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        h_im[t] = lam_re * h_im_prev[t] + lam_im * h_re_prev[t] + h_im_in[t]
+
+    # all steps at once
+    y = times(h_re, C_re.T) - times(h_im, C_im.T) + D * x
+
+    tape = States(size, dtype, x, h_re_rows, h_im_rows)
+    last = {"h_re": h_re_rows[-1].copy(), "h_im": h_im_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    nu, theta, gamma_log, B_re = params["nu"], params["theta"], params["gamma_log"], params["B_re"]
+    B_im, C_re, C_im, D = params["B_im"], params["C_re"], params["C_im"], params["D"]
+    x, h_re_prev, h_im_prev, h_re = tape.x, tape.h_re_rows[:-1], tape.h_im_rows[:-1], tape.h_re_rows[1:]
+    h_im = tape.h_im_rows[1:]
+    d_h_im, d_h_re = (np.empty((T, B, H), dtype) for _ in range(2))
+    exp_nu = np.exp(nu)
+    lam_re_exp = np.exp(-exp_nu)
+    exp_theta = np.exp(theta)
+    cos_exp_theta = np.cos(exp_theta)
+    lam_re = lam_re_exp * cos_exp_theta
+    sin_exp_theta = np.sin(exp_theta)
+    lam_im = lam_re_exp * sin_exp_theta
+    exp_gamma_log = np.exp(gamma_log)
+
+    # all steps at once
+    B_re_x = times(x, B_re.T)
+    B_im_x = times(x, B_im.T)
+    d_C_im_h_im = -dy
+    d_h_im_C_im_h_im = times(d_C_im_h_im, C_im)
+    d_h_re_C_re_h_re = times(dy, C_re)
+
+    d_h_re_next = dstate["h_re"]
+    d_h_im_next = dstate["h_im"]
+    for t in reversed(range(T)):
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        d_h_im[t] = d_h_im_next + d_h_im_C_im_h_im[t]
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        d_h_re[t] = d_h_re_next + d_h_re_C_re_h_re[t]
+        d_h_re_prev = d_h_re[t] * lam_re + d_h_im[t] * lam_im
+        d_h_im_prev = d_h_im[t] * lam_re - d_h_re[t] * lam_im
+        d_h_re_next, d_h_im_next = d_h_re_prev, d_h_im_prev
+
+    # all steps at once
+    d_B_im_x = d_h_im * exp_gamma_log
+    d_B_re_x = d_h_re * exp_gamma_log
+    d_exp_gamma_log_h_re = np.einsum("tbh,tbh->h", d_h_re, B_re_x)
+    d_exp_gamma_log_h_im = np.einsum("tbh,tbh->h", d_h_im, B_im_x)
+    d_lam_im_h_re = np.einsum("tbh,tbh->h", d_h_re, h_im_prev)
+    d_lam_im_h_im = np.einsum("tbh,tbh->h", d_h_im, h_re_prev)
+    d_lam_re_h_re = np.einsum("tbh,tbh->h", d_h_re, h_re_prev)
+    d_lam_re_h_im = np.einsum("tbh,tbh->h", d_h_im, h_im_prev)
+    d_x = times(d_B_re_x, B_re) + times(d_B_im_x, B_im) + dy * D
+    d_B_re = outer_sum(d_B_re_x, x)
+    d_B_im = outer_sum(d_B_im_x, x)
+    d_C_re = outer_sum(dy, h_re)
+    d_C_im = outer_sum(d_C_im_h_im, h_im)
+    d_D = np.einsum("tbi,tbi->i", dy, x)
+    d_lam_im = d_lam_im_h_im - d_lam_im_h_re
+    d_lam_re = d_lam_re_h_re + d_lam_re_h_im
+    d_nu = -(d_lam_re * cos_exp_theta + d_lam_im * sin_exp_theta) * lam_re_exp * exp_nu
+    d_theta = (
+        (lam_re_exp * np.cos(exp_theta) * d_lam_im - d_lam_re * lam_re_exp * np.sin(exp_theta))
+        * exp_theta
+    )
+    d_gamma_log = (d_exp_gamma_log_h_re + d_exp_gamma_log_h_im) * exp_gamma_log
+
+    dparams = {
+        "nu": d_nu,
+        "theta": d_theta,
+        "gamma_log": d_gamma_log,
+        "B_re": d_B_re,
+        "B_im": d_B_im,
+        "C_re": d_C_re,
+        "C_im": d_C_im,
+        "D": d_D,
+    }
+    dstart = {"h_re": d_h_re_next, "h_im": d_h_im_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -617,6 +779,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -671,7 +857,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

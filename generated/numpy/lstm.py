@@ -63,6 +63,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -72,12 +73,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -100,25 +119,33 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o = params["U_o"], params["b_o"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    i, f, g, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
+    i, f, g, o = (np.empty((T, B, H), dtype) for _ in range(4))
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
@@ -143,10 +170,9 @@ def forward(params, x, state=None):
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        h[t] = o[t] * tanh_c[t]
+        h[t] = o[t] * np.tanh(c[t])
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, i, f, g, o, tanh_c)
+    tape = Tape(size, dtype, x, h_prev, c_rows, i, f, g, o)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -162,16 +188,21 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, W_f, U_f, W_g = params["W_i"], params["U_i"], params["W_f"], params["U_f"], params["W_g"]
     U_g, W_o, U_o = params["U_g"], params["W_o"], params["U_o"]
-    x, h_prev, c_prev, i, f, g, o = tape.x, tape.h_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.o
-    tanh_c = tape.tanh_c
+    x, h_prev, c_prev, i, f, g, o = tape.x, tape.h_prev, tape.c_rows[:-1], tape.i, tape.f, tape.g, tape.o
+    c = tape.c_rows[1:]
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
+    tanh_c = np.tanh(c)
     dh_dc = o * (1 - tanh_c**2)
     dh_do_pre = tanh_c * o * (1 - o)
     dc_dg_pre = i * (1 - g**2)
@@ -232,6 +263,143 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
+        # c = f * c[t-1] + i * g
+        c[t] = (
+            sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * c_prev[t]
+            + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
+        )
+        # h = o * tanh(c)
+        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c[t])
+
+    tape = States(size, dtype, x, h_prev, c_rows)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o = params["U_o"], params["b_o"]
+    x, h_prev, c_prev, c = tape.x, tape.h_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
+
+    # all steps at once
+    W_ifgo_x = times(x, W_ifgo)
+    U_ifgo_h = times(h_prev, U_ifgo)
+    i = sigmoid(W_ifgo_x[..., :H] + U_ifgo_h[..., :H] + b_i)
+    f = sigmoid(W_ifgo_x[..., H:2 * H] + U_ifgo_h[..., H:2 * H] + b_f)
+    g = np.tanh(W_ifgo_x[..., 2 * H:3 * H] + U_ifgo_h[..., 2 * H:3 * H] + b_g)
+    o = sigmoid(W_ifgo_x[..., 3 * H:4 * H] + U_ifgo_h[..., 3 * H:4 * H] + b_o)
+    tanh_c = np.tanh(c)
+    dh_dc = o * (1 - tanh_c**2)
+    dh_do_pre = tanh_c * o * (1 - o)
+    dc_dg_pre = i * (1 - g**2)
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_di_pre = g * i * (1 - i)
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(c)
+        d_h = dy[t] + d_h_next
+        # through c = f * c[t-1] + i * g
+        d_c = d_c_next + d_h * dh_dc[t]
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_o_pre = d_h * dh_do_pre[t]
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        d_g_pre = d_c * dc_dg_pre[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = d_c * dc_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T
+        d_c_prev = d_c * f[t]
+        d_h_next, d_c_next = d_h_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
+
+    dparams = {
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
+    }
+    dstart = {"h": d_h_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -432,8 +600,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre = (np.empty((T, B, H), dtype) for _ in range(8))
+    o, dot_o, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(3))
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_g_T = W_g.T
@@ -477,11 +645,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
@@ -492,12 +658,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
-        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        dot_c[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * c_prev[t]
+            + f[t] * dot_c_prev[t]
+            + dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g[t]
+        )
         # h = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        h[t] = o[t] * tanh_c[t]
-        dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        h[t] = o[t] * tanh_c
+        dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
     d_parts_pre = np.empty((T, B, 8 * H), dtype)
     parts = (
         np.concatenate(
@@ -513,6 +684,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     # all steps at once
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    tanh_c = np.tanh(c)
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
     ddot_tanh_c_dc = -2 * dot_c * tanh_c
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -654,6 +828,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -708,7 +906,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

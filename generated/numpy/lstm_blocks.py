@@ -67,6 +67,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -82,7 +83,25 @@ class Tape(NamedTuple):
     o: np.ndarray  # (T, B, N)
     z: np.ndarray  # (T, B, N, S)
     tanh_c: np.ndarray  # (T, B, N, S)
-    y: np.ndarray  # (T, B, N, S)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, N, S)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, N, S, seed=0, dtype=np.float32):
@@ -106,18 +125,26 @@ def init(I, H, N, S, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): projection of all cell outputs
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, N, S = size["T"], size["B"], size["N"], size["S"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
@@ -125,7 +152,7 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, o = (np.empty((T, B, N), dtype) for _ in range(3))
-    z, tanh_c, y = (np.empty((T, B, N, S), dtype) for _ in range(3))
+    z, tanh_c = (np.empty((T, B, N, S), dtype) for _ in range(2))
     W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
     b_ifo = np.concatenate([b_i, b_f, b_o], axis=-1)
     U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
@@ -151,12 +178,12 @@ def forward(params, x, state=None):
         c[t] = f[t, :, :, None] * c_prev[t] + i[t, :, :, None] * z[t]
         # y = o * tanh(c)
         tanh_c[t] = np.tanh(c[t])
-        y[t] = o[t, :, :, None] * tanh_c[t]
+        y = o[t, :, :, None] * tanh_c[t]
         # h = sum(sum(W_h * y))
-        h_sum = np.einsum("hns,bns->bhn", W_h, y[t])
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
         h[t] = h_sum.sum(axis=2)
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, i, f, o, z, tanh_c, y)
+    tape = Tape(size, dtype, x, h_prev, c_prev, i, f, o, z, tanh_c)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -172,11 +199,15 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, N, S = size["T"], size["B"], size["H"], size["N"], size["S"]
     W_i, U_i, W_f, U_f, W_o = params["W_i"], params["U_i"], params["W_f"], params["U_f"], params["W_o"]
     U_o, W_z, U_z, W_h = params["U_o"], params["W_z"], params["U_z"], params["W_h"]
     x, h_prev, c_prev, i, f, o, z = tape.x, tape.h_prev, tape.c_prev, tape.i, tape.f, tape.o, tape.z
-    tanh_c, y = tape.tanh_c, tape.y
+    tanh_c = tape.tanh_c
     d_h_sum = np.empty((T, B, H, N), dtype)
     d_z_pre = np.empty((T, B, N, S), dtype)
     d_ifo_pre = np.empty((T, B, 3 * N), dtype)
@@ -184,6 +215,7 @@ def backward(params, tape, dy, dstate=None):
     U_ifo = np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1)
 
     # all steps at once
+    y = o[:, :, :, None] * tanh_c
     dy_dc = o[:, :, :, None] * (1 - tanh_c**2)
     dc_dz_pre = i[:, :, :, None] * (1 - z**2)
     do_do_pre = o * (1 - o)
@@ -247,6 +279,157 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, N = size["T"], size["N"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    b_ifo = np.concatenate([b_i, b_f, b_o], axis=-1)
+    U_ifo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1))
+
+    # all steps at once
+    ifo_in = times(x, W_ifo, b_ifo)
+    f_in = ifo_in[..., N:2 * N]
+    i_in = ifo_in[..., :N]
+    z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
+    o_in = ifo_in[..., 2 * N:3 * N]
+
+    for t in range(T):
+        U_ifo_h = h_prev[t] @ U_ifo
+        # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        U_i_h = U_ifo_h[..., :N]
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        U_f_h = U_ifo_h[..., N:2 * N]
+        # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        U_o_h = U_ifo_h[..., 2 * N:3 * N]
+        # c = f * c[t-1] + i * z
+        c[t] = (
+            sigmoid(U_f_h[:, :, None] + f_in[t, :, :, None]) * c_prev[t]
+            + sigmoid(U_i_h[:, :, None] + i_in[t, :, :, None])
+            * np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
+        )
+        # y = o * tanh(c)
+        y = sigmoid(U_o_h[:, :, None] + o_in[t, :, :, None]) * np.tanh(c[t])
+        # h = sum(sum(W_h * y))
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
+        h[t] = h_sum.sum(axis=2)
+
+    tape = States(size, dtype, x, h_prev, c_rows)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, N, S = size["T"], size["B"], size["H"], size["N"], size["S"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_o, U_o, b_o, W_z = params["b_f"], params["W_o"], params["U_o"], params["b_o"], params["W_z"]
+    U_z, b_z, W_h = params["U_z"], params["b_z"], params["W_h"]
+    x, h_prev, c_prev, c = tape.x, tape.h_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_h_sum = np.empty((T, B, H, N), dtype)
+    d_z_pre = np.empty((T, B, N, S), dtype)
+    d_ifo_pre = np.empty((T, B, 3 * N), dtype)
+    W_ifo = np.concatenate([W_i.T, W_f.T, W_o.T], axis=-1)
+    U_ifo = np.concatenate([U_i.T, U_f.T, U_o.T], axis=-1)
+
+    # all steps at once
+    i = sigmoid(times(x, W_i.T) + times(h_prev, U_i.T) + b_i)
+    f = sigmoid(times(x, W_f.T) + times(h_prev, U_f.T) + b_f)
+    o = sigmoid(times(x, W_o.T) + times(h_prev, U_o.T) + b_o)
+    z = np.tanh(np.einsum("nsi,tbi->tbns", W_z, x) + np.einsum("nsh,tbh->tbns", U_z, h_prev) + b_z)
+    tanh_c = np.tanh(c)
+    y = o[:, :, :, None] * tanh_c
+    dy_dc = o[:, :, :, None] * (1 - tanh_c**2)
+    dc_dz_pre = i[:, :, :, None] * (1 - z**2)
+    do_do_pre = o * (1 - o)
+    df_df_pre = f * (1 - f)
+    di_di_pre = i * (1 - i)
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = sum(sum(W_h * y))
+        d_h_sum[t] = np.broadcast_to(dy[t, :, :, None] + d_h_next[:, :, None], (B, H, N,))
+        d_y = np.einsum("bhn,hns->bns", d_h_sum[t], W_h)
+        # through c = f * c[t-1] + i * z
+        d_c = d_c_next + d_y * dy_dc[t]
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        d_z_pre[t] = d_c * dc_dz_pre[t]
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_o_pre = (np.einsum("bns,bns->bn", d_y, tanh_c[t])) * do_do_pre[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = (np.einsum("bns,bns->bn", d_c, c_prev[t])) * df_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_i_pre = (np.einsum("bns,bns->bn", d_c, z[t])) * di_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_ifo_pre[t])
+        d_h_prev = d_ifo_pre[t] @ U_ifo.T + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
+        d_c_prev = d_c * f[t, :, :, None]
+        d_h_next, d_c_next = d_h_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_ifo_pre, W_ifo.T) + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
+    d_W_ifo = outer_sum(x, d_ifo_pre)
+    d_W_i = d_W_ifo[..., :N].T
+    d_U_ifo = outer_sum(h_prev, d_ifo_pre)
+    d_U_i = d_U_ifo[..., :N].T
+    d_b_ifo = d_ifo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifo[..., :N]
+    d_W_f = d_W_ifo[..., N:2 * N].T
+    d_U_f = d_U_ifo[..., N:2 * N].T
+    d_b_f = d_b_ifo[..., N:2 * N]
+    d_W_o = d_W_ifo[..., 2 * N:3 * N].T
+    d_U_o = d_U_ifo[..., 2 * N:3 * N].T
+    d_b_o = d_b_ifo[..., 2 * N:3 * N]
+    d_W_z = np.einsum("tbns,tbi->nsi", d_z_pre, x)
+    d_U_z = np.einsum("tbns,tbh->nsh", d_z_pre, h_prev)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_h = np.einsum("tbhn,tbns->hns", d_h_sum, y)
+
+    dparams = {
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+    }
+    dstart = {"h": d_h_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -477,9 +660,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o = (np.empty((T, B, N), dtype) for _ in range(8))
-    dot_o = np.empty((T, B, N), dtype)
-    dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y = (np.empty((T, B, N, S), dtype) for _ in range(7))
+    dot_i_pre, i, dot_f_pre, f, dot_o_pre, o = (np.empty((T, B, N), dtype) for _ in range(6))
+    dot_z_pre, z, dot_z, dot_tanh_c, dot_y = (np.empty((T, B, N, S), dtype) for _ in range(5))
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
@@ -513,15 +695,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         dot_i_pre[t] = parts4[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :N] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         dot_f_pre[t] = parts4[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         dot_o_pre[t] = parts4[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
-        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         dot_z_pre[t] = (
             np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
@@ -533,19 +712,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # c = f * c[t-1] + i * z
         c[t] = f[t, :, :, None] * c_prev[t] + i[t, :, :, None] * z[t]
         dot_c[t] = (
-            dot_f[t, :, :, None] * c_prev[t]
-            + dot_c_prev[t] * f[t, :, :, None]
-            + dot_i[t, :, :, None] * z[t]
-            + dot_z[t] * i[t, :, :, None]
+            dot_f_pre[t, :, :, None] * f[t, :, :, None] * (1 - f[t, :, :, None]) * c_prev[t]
+            + f[t, :, :, None] * dot_c_prev[t]
+            + dot_i_pre[t, :, :, None] * i[t, :, :, None] * (1 - i[t, :, :, None]) * z[t]
+            + i[t, :, :, None] * dot_z[t]
         )
         # y = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        y[t] = o[t, :, :, None] * tanh_c[t]
-        dot_y[t] = dot_o[t, :, :, None] * tanh_c[t] + dot_tanh_c[t] * o[t, :, :, None]
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        y = o[t, :, :, None] * tanh_c
+        dot_y[t] = (
+            dot_o_pre[t, :, :, None] * o[t, :, :, None] * (1 - o[t, :, :, None]) * tanh_c
+            + o[t, :, :, None] * dot_tanh_c[t]
+        )
         # h = sum(sum(W_h * y))
-        h_sum = np.einsum("hns,bns->bhn", W_h, y[t])
-        dot_h_sum = np.einsum("hns,bns->bhn", dot_W_h, y[t]) + np.einsum("hns,bns->bhn", W_h, dot_y[t])
+        h_sum = np.einsum("hns,bns->bhn", W_h, y)
+        dot_h_sum = np.einsum("hns,bns->bhn", dot_W_h, y) + np.einsum("hns,bns->bhn", W_h, dot_y[t])
         h[t] = h_sum.sum(axis=2)
         dot_h[t] = dot_h_sum.sum(axis=2)
     d_dot_h_sum, d_h_sum = (np.empty((T, B, H, N), dtype) for _ in range(2))
@@ -555,6 +737,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts3 = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_o.T, dot_U_o.T], axis=-1)
 
     # all steps at once
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    dot_o = dot_o_pre * o * (1 - o)
+    tanh_c = np.tanh(c)
+    y = o[:, :, :, None] * tanh_c
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
     ddot_tanh_c_dc = -2 * dot_c * tanh_c
     ddot_z_ddot_z_pre = 1 - z**2
@@ -739,6 +926,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -793,7 +1004,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -68,6 +68,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -83,8 +84,28 @@ class Tape(NamedTuple):
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    c_new: np.ndarray  # (T, B, H)
-    tanh_c_new: np.ndarray  # (T, B, H)
+    steps: np.ndarray  # (T,)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    c_prev: np.ndarray  # (T, B, H)
+    steps: np.ndarray  # (T,)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+    t: int
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -109,26 +130,35 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all", t=0):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
+    t is the number of the first step.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype, t)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype, t)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
-    steps = np.arange(T, dtype=dtype)
+    steps = np.arange(t, t + T, dtype=dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    i, f, g, o, c_new, tanh_c_new = (np.empty((T, B, H), dtype) for _ in range(6))
+    i, f, g, o = (np.empty((T, B, H), dtype) for _ in range(4))
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
@@ -153,14 +183,13 @@ def forward(params, x, state=None):
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         o[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t])
         # c_new = f * c[t-1] + i * g
-        c_new[t] = f[t] * c_prev[t] + i[t] * g[t]
+        c_new = f[t] * c_prev[t] + i[t] * g[t]
         # c = k * c_new + (1 - k) * c[t-1]
-        c[t] = k[t] * c_new[t] + c_prev[t] * c_in[t]
+        c[t] = k[t] * c_new + c_prev[t] * c_in[t]
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-        tanh_c_new[t] = np.tanh(c_new[t])
-        h[t] = k[t] * o[t] * tanh_c_new[t] + h_prev[t] * c_in[t]
+        h[t] = k[t] * o[t] * np.tanh(c_new) + h_prev[t] * c_in[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, k, i, f, g, o, c_new, tanh_c_new)
+    tape = Tape(size, dtype, x, h_prev, c_prev, k, i, f, g, o, steps)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -176,12 +205,16 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, W_f, U_f, W_g = params["W_i"], params["U_i"], params["W_f"], params["U_f"], params["W_g"]
     U_g, W_o, U_o, mu, sigma = params["U_g"], params["W_o"], params["U_o"], params["mu"], params["sigma"]
     x, h_prev, c_prev, k, i, f, g = tape.x, tape.h_prev, tape.c_prev, tape.k, tape.i, tape.f, tape.g
-    o, c_new, tanh_c_new = tape.o, tape.c_new, tape.tanh_c_new
-    steps = np.arange(T, dtype=dtype)
+    o = tape.o
+    steps = tape.steps
     d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
     d_h = np.empty((T, B, H), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
@@ -189,6 +222,8 @@ def backward(params, tape, dy, dstate=None):
     U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
+    c_new = f * c_prev + i * g
+    tanh_c_new = np.tanh(c_new)
     dh_dc_new = k[:, None] * o * (1 - tanh_c_new**2)
     dh_do_pre = k[:, None] * tanh_c_new * o * (1 - o)
     dc_new_dg_pre = i * (1 - g**2)
@@ -258,6 +293,160 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_prev_rows[0]}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype, t):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
+    steps = np.arange(t, t + T, dtype=dtype)
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    c_in = 1 - k
+    o_in = ifgo_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
+        # c_new = f * c[t-1] + i * g
+        c_new = (
+            sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * c_prev[t]
+            + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
+        )
+        # c = k * c_new + (1 - k) * c[t-1]
+        c[t] = k[t] * c_new + c_prev[t] * c_in[t]
+        # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+        h[t] = k[t] * sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
+
+    tape = States(size, dtype, x, h_prev, c_prev, steps)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
+    x, h_prev, c_prev = tape.x, tape.h_prev, tape.c_prev
+    steps = tape.steps
+    d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
+    d_h = np.empty((T, B, H), dtype)
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
+
+    # all steps at once
+    k = np.exp(-(steps[:, None] - mu)**2 / sigma**2)
+    i = sigmoid(times(x, W_i.T) + times(h_prev, U_i.T) + b_i)
+    f = sigmoid(times(x, W_f.T) + times(h_prev, U_f.T) + b_f)
+    g = np.tanh(times(x, W_g.T) + times(h_prev, U_g.T) + b_g)
+    o = sigmoid(times(x, W_o.T) + times(h_prev, U_o.T) + b_o)
+    c_new = f * c_prev + i * g
+    tanh_c_new = np.tanh(c_new)
+    dh_dc_new = k[:, None] * o * (1 - tanh_c_new**2)
+    dh_do_pre = k[:, None] * tanh_c_new * o * (1 - o)
+    dc_new_dg_pre = i * (1 - g**2)
+    dc_new_df_pre = c_prev * f * (1 - f)
+    dc_new_di_pre = g * i * (1 - i)
+    dh_dh_prev = 1 - k
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+        d_h[t] = dy[t] + d_h_next
+        # through c_new = f * c[t-1] + i * g
+        d_c_new = d_c_next[t] * k[t] + d_h[t] * dh_dc_new[t]
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_o_pre = d_h[t] * dh_do_pre[t]
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        d_g_pre = d_c_new * dc_new_dg_pre[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = d_c_new * dc_new_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_i_pre = d_c_new * dc_new_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T + d_h[t] * dh_dh_prev[t]
+        d_c_prev[t] = d_c_new * f[t] + d_c_next[t] * dh_dh_prev[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_c_by_k = d_c_next * (c_new - c_prev)
+    d_h_by_k = d_h * (o * tanh_c_new - h_prev)
+    d_k_pre = (d_c_by_k.sum(axis=1) + d_h_by_k.sum(axis=1)) * k
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
+    d_k_pre_by_mu = -d_k_pre * (2 * mu - 2 * steps[:, None]) / sigma**2
+    d_mu = d_k_pre_by_mu.sum(axis=0)
+    d_k_pre_by_sigma = 2 * d_k_pre * (steps[:, None] - mu)**2 / sigma**3
+    d_sigma = d_k_pre_by_sigma.sum(axis=0)
+
+    dparams = {
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
+        "mu": d_mu,
+        "sigma": d_sigma,
+    }
+    dstart = {"h": d_h_next, "c": d_c_prev_rows[0]}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype, t):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state, t + steps.start)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states, t)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state, t=tape.t + steps.start)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None, t=0):
@@ -487,9 +676,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, c_new, dot_c_new, tanh_c_new = (np.empty((T, B, H), dtype) for _ in range(7))
-    dot_tanh_c_new = np.empty((T, B, H), dtype)
+    dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre = (np.empty((T, B, H), dtype) for _ in range(8))
+    o, dot_o, dot_c_new, dot_tanh_c_new = (np.empty((T, B, H), dtype) for _ in range(4))
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_g_T = W_g.T
@@ -540,11 +728,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
@@ -554,18 +740,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c_new = f * c[t-1] + i * g
-        c_new[t] = f[t] * c_prev[t] + i[t] * g[t]
-        dot_c_new[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        c_new = f[t] * c_prev[t] + i[t] * g[t]
+        dot_c_new[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * c_prev[t]
+            + f[t] * dot_c_prev[t]
+            + dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g[t]
+        )
         # c = k * c_new + (1 - k) * c[t-1]
-        c[t] = k[t] * c_new[t] + c_prev[t] * c_in[t]
-        dot_c[t] = dot_k[t] * (c_new[t] - c_prev[t]) + dot_c_new[t] * k[t] + dot_c_prev[t] * c_in[t]
+        c[t] = k[t] * c_new + c_prev[t] * c_in[t]
+        dot_c[t] = dot_k[t] * (c_new - c_prev[t]) + dot_c_new[t] * k[t] + dot_c_prev[t] * c_in[t]
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
-        tanh_c_new[t] = np.tanh(c_new[t])
-        dot_tanh_c_new[t] = dot_c_new[t] * (1 - tanh_c_new[t]**2)
-        h[t] = k[t] * o[t] * tanh_c_new[t] + h_prev[t] * c_in[t]
+        tanh_c_new = np.tanh(c_new)
+        dot_tanh_c_new[t] = dot_c_new[t] * (1 - tanh_c_new**2)
+        h[t] = k[t] * o[t] * tanh_c_new + h_prev[t] * c_in[t]
         dot_h[t] = (
-            dot_k[t] * (o[t] * tanh_c_new[t] - h_prev[t])
-            + dot_o[t] * k[t] * tanh_c_new[t]
+            dot_k[t] * (o[t] * tanh_c_new - h_prev[t])
+            + dot_o[t] * k[t] * tanh_c_new
             + dot_tanh_c_new[t] * k[t] * o[t]
             + dot_h_prev[t] * c_in[t]
         )
@@ -588,6 +779,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     # all steps at once
+    dot_k = dot_k_pre * k
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    c_new = f * c_prev + i * g
+    tanh_c_new = np.tanh(c_new)
     ddot_h_ddot_tanh_c_new = k[:, None] * o
     ddot_tanh_c_new_ddot_c_new = 1 - tanh_c_new**2
     ddot_h_dc_new = k[:, None] * dot_o + dot_k[:, None] * o
@@ -790,6 +986,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -844,7 +1064,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -97,6 +97,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 eps = 1e-5
 
 
@@ -121,6 +122,25 @@ class Tape(NamedTuple):
     c_std: np.ndarray  # (T, B)
     layer_norm_c: np.ndarray  # (T, B, H)
     h_tanh: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -153,18 +173,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
     U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
@@ -235,6 +263,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
     U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
@@ -462,6 +494,350 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    w = times(x, W_ifgo)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
+    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
+
+    for t in range(T):
+        u = h_prev[t] @ U_ifgo
+        # m_u = mean(u)
+        m_u = 0.25 * (u.sum(axis=1)) / H
+        # s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        s_u_sum_arg = (u - m_u[:, None])**2
+        s_u = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
+        # c = f * c[t-1] + i * g
+        c[t] = (
+            sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev[t]
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+        )
+        # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        sum_c = c[t].sum(axis=1)
+        c_centred = c[t] - sum_c[:, None] / H
+        c_squared = np.einsum("bh,bh->b", c_centred, c_centred)
+        h[t] = (
+            sigmoid(gamma_uo * (u[..., 3 * H:4 * H] - m_u[:, None]) / s_u[:, None] + h_in[t])
+            * np.tanh(gamma_c * c_centred / np.sqrt(c_squared[:, None] / H + 1e-05) + beta_c)
+        )
+
+    tape = States(size, dtype, x, h_prev, c_rows)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_i, W_f, W_g, W_o, U_i = params["W_i"], params["W_f"], params["W_g"], params["W_o"], params["U_i"]
+    U_f, U_g, U_o, gamma_wi = params["U_f"], params["U_g"], params["U_o"], params["gamma_wi"]
+    gamma_ui, b_i, gamma_wf = params["gamma_ui"], params["b_i"], params["gamma_wf"]
+    gamma_uf, b_f, gamma_wg = params["gamma_uf"], params["b_f"], params["gamma_wg"]
+    gamma_ug, b_g, gamma_wo = params["gamma_ug"], params["b_g"], params["gamma_wo"]
+    gamma_uo, b_o, gamma_c, beta_c = params["gamma_uo"], params["b_o"], params["gamma_c"], params["beta_c"]
+    x, h_prev, c_prev, c = tape.x, tape.h_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
+    d_u_ifgo = np.empty((T, B, 4 * H), dtype)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
+
+    # all steps at once
+    w_i = times(x, W_i.T)
+    w_f = times(x, W_f.T)
+    w_g = times(x, W_g.T)
+    w_o = times(x, W_o.T)
+    w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
+    m_w = 0.25 * (w.sum(axis=2)) / H
+    s_w_sum_arg = (w - m_w[:, :, None])**2
+    s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
+    u_i = times(h_prev, U_i.T)
+    u_f = times(h_prev, U_f.T)
+    u_g = times(h_prev, U_g.T)
+    u_o = times(h_prev, U_o.T)
+    u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
+    m_u = 0.25 * (u.sum(axis=2)) / H
+    s_u_sum_arg = (u - m_u[:, :, None])**2
+    s_u = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=2)) / H + eps)
+    i = (
+        sigmoid(
+            gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]
+            + gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]
+            + b_i
+        )
+    )
+    f = (
+        sigmoid(
+            gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]
+            + gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]
+            + b_f
+        )
+    )
+    g = (
+        np.tanh(
+            gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]
+            + gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]
+            + b_g
+        )
+    )
+    o = (
+        sigmoid(
+            gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]
+            + gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]
+            + b_o
+        )
+    )
+    sum_c = c.sum(axis=2)
+    c_centred = c - sum_c[:, :, None] / H
+    c_std = np.sqrt(np.einsum("tbh,tbh->tb", c_centred, c_centred) / H + 1e-05)
+    layer_norm_c = c_centred / c_std[:, :, None]
+    h_tanh = np.tanh(gamma_c * layer_norm_c + beta_c)
+    dh_dh_pre = o * (1 - h_tanh**2)
+    dlayer_norm_c_dot_dc = -layer_norm_c / H
+    local_c = 1 / c_std
+    dh_do_pre = h_tanh * o * (1 - o)
+    dc_dg_pre = i * (1 - g**2)
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_di_pre = g * i * (1 - i)
+    di_pre_di_pre_by_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+    df_pre_df_pre_by_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+    dg_pre_dg_pre_by_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+    do_pre_do_pre_by_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_s_u_sum_arg = 0.125 / (s_u * H)
+    ds_u_sum_arg_ds_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
+    ds_u_sum_arg_du = 2 * u - 2 * m_u[:, :, None]
+    dm_u_f_pre_du = -1 / s_u
+    do_pre_du_o = gamma_uo / s_u[:, :, None]
+    dg_pre_du_g = gamma_ug / s_u[:, :, None]
+    df_pre_du_f = gamma_uf / s_u[:, :, None]
+    di_pre_du_i = gamma_ui / s_u[:, :, None]
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        d_h = dy[t] + d_h_next
+        d_h_pre[t] = d_h * dh_dh_pre[t]
+        d_layer_norm_c = d_h_pre[t] * gamma_c
+        sum_d_layer_norm_c = d_layer_norm_c.sum(axis=1)
+        d_layer_norm_c_dot = np.einsum("bh,bh->b", layer_norm_c[t], d_layer_norm_c)
+        # through c = f * c[t-1] + i * g
+        d_c = (
+            d_c_next
+            + (
+                d_layer_norm_c
+                - sum_d_layer_norm_c[:, None] / H
+                + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]
+            )
+            * local_c[t, :, None]
+        )
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_o_pre[t] = d_h * dh_do_pre[t]
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_g_pre[t] = d_c * dc_dg_pre[t]
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_f_pre[t] = d_c * dc_df_pre[t]
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_i_pre[t] = d_c * dc_di_pre[t]
+        d_i_pre_by_s_u = d_i_pre[t] * di_pre_di_pre_by_s_u[t]
+        d_s_u_i_pre = d_i_pre_by_s_u.sum(axis=1)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_f_pre_by_s_u = d_f_pre[t] * df_pre_df_pre_by_s_u[t]
+        d_s_u_f_pre = d_f_pre_by_s_u.sum(axis=1)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_g_pre_by_s_u = d_g_pre[t] * dg_pre_dg_pre_by_s_u[t]
+        d_s_u_g_pre = d_g_pre_by_s_u.sum(axis=1)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_o_pre_by_s_u = d_o_pre[t] * do_pre_do_pre_by_s_u[t]
+        d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
+        # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        d_s_u_sum_arg = (
+            np.broadcast_to(
+                (d_s_u_i_pre[:, None] + d_s_u_f_pre[:, None] + d_s_u_g_pre[:, None] + d_s_u_o_pre[:, None])
+                * local_s_u_sum_arg[t, :, None],
+                (B, 4 * H,)
+            )
+        )
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
+        d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        d_m_u_f_pre = np.einsum("bh,h->b", d_f_pre[t], gamma_uf)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        d_m_u_g_pre = np.einsum("bh,h->b", d_g_pre[t], gamma_ug)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        d_m_u_o_pre = np.einsum("bh,h->b", d_o_pre[t], gamma_uo)
+        # through u = concat(u_i, u_f, u_g, u_o)
+        d_u = (
+            0.25
+            * (
+                d_m_u_s_u_sum_arg[:, None]
+                + d_m_u_i_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_f_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_g_pre[:, None] * dm_u_f_pre_du[t, :, None]
+                + d_m_u_o_pre[:, None] * dm_u_f_pre_du[t, :, None]
+            )
+            / H
+            + d_s_u_sum_arg * ds_u_sum_arg_du[t]
+        )
+        # through u_o = U_o @ h[t-1]
+        d_u_o = d_u[..., 3 * H:4 * H] + d_o_pre[t] * do_pre_du_o[t]
+        # through u_g = U_g @ h[t-1]
+        d_u_g = d_u[..., 2 * H:3 * H] + d_g_pre[t] * dg_pre_du_g[t]
+        # through u_f = U_f @ h[t-1]
+        d_u_f = d_u[..., H:2 * H] + d_f_pre[t] * df_pre_du_f[t]
+        # through u_i = U_i @ h[t-1]
+        d_u_i = d_u[..., :H] + d_i_pre[t] * di_pre_du_i[t]
+        np.concatenate([d_u_i, d_u_f, d_u_g, d_u_o], axis=-1, out=d_u_ifgo[t])
+        d_h_prev = d_u_ifgo[t] @ U_ifgo.T
+        d_c_prev = d_c * f[t]
+        d_h_next, d_c_next = d_h_prev, d_c_prev
+
+    # all steps at once
+    d_i_pre_by_s_w = -d_i_pre * gamma_wi * (w_i - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_i_pre = d_i_pre_by_s_w.sum(axis=2)
+    d_f_pre_by_s_w = -d_f_pre * gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_f_pre = d_f_pre_by_s_w.sum(axis=2)
+    d_g_pre_by_s_w = -d_g_pre * gamma_wg * (w_g - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_g_pre = d_g_pre_by_s_w.sum(axis=2)
+    d_o_pre_by_s_w = -d_o_pre * gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None]**2
+    d_s_w_o_pre = d_o_pre_by_s_w.sum(axis=2)
+    d_s_w_sum_arg = (
+        np.broadcast_to(
+            0.125
+            * (
+                d_s_w_i_pre[:, :, None]
+                + d_s_w_f_pre[:, :, None]
+                + d_s_w_g_pre[:, :, None]
+                + d_s_w_o_pre[:, :, None]
+            )
+            / (s_w[:, :, None] * H),
+            (T, B, 4 * H,)
+        )
+    )
+    d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * (2 * m_w[:, :, None] - 2 * w)
+    d_m_w_s_w_sum_arg = d_s_w_sum_arg_by_m_w.sum(axis=2)
+    d_m_w_i_pre = np.einsum("tbh,h->tb", d_i_pre, gamma_wi)
+    d_m_w_f_pre = np.einsum("tbh,h->tb", d_f_pre, gamma_wf)
+    d_m_w_g_pre = np.einsum("tbh,h->tb", d_g_pre, gamma_wg)
+    d_m_w_o_pre = np.einsum("tbh,h->tb", d_o_pre, gamma_wo)
+    d_w = (
+        0.25
+        * (
+            d_m_w_s_w_sum_arg[:, :, None]
+            - d_m_w_i_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_f_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_g_pre[:, :, None] / s_w[:, :, None]
+            - d_m_w_o_pre[:, :, None] / s_w[:, :, None]
+        )
+        / H
+        + d_s_w_sum_arg * (2 * w - 2 * m_w[:, :, None])
+    )
+    d_w_o = d_w[..., 3 * H:4 * H] + d_o_pre * gamma_wo / s_w[:, :, None]
+    d_w_g = d_w[..., 2 * H:3 * H] + d_g_pre * gamma_wg / s_w[:, :, None]
+    d_w_f = d_w[..., H:2 * H] + d_f_pre * gamma_wf / s_w[:, :, None]
+    d_w_i = d_w[..., :H] + d_i_pre * gamma_wi / s_w[:, :, None]
+    d_x = times(d_w_i, W_i) + times(d_w_f, W_f) + times(d_w_g, W_g) + times(d_w_o, W_o)
+    d_W_i = outer_sum(d_w_i, x)
+    d_W_f = outer_sum(d_w_f, x)
+    d_W_g = outer_sum(d_w_g, x)
+    d_W_o = outer_sum(d_w_o, x)
+    d_U_ifgo = outer_sum(h_prev, d_u_ifgo)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wi = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
+    d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_ui = d_i_pre_by_gamma_ui.sum(axis=(0, 1))
+    d_b_i = d_i_pre.sum(axis=(0, 1))
+    d_f_pre_by_gamma_wf = d_f_pre * (w_f - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wf = d_f_pre_by_gamma_wf.sum(axis=(0, 1))
+    d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_uf = d_f_pre_by_gamma_uf.sum(axis=(0, 1))
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_g_pre_by_gamma_wg = d_g_pre * (w_g - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wg = d_g_pre_by_gamma_wg.sum(axis=(0, 1))
+    d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_ug = d_g_pre_by_gamma_ug.sum(axis=(0, 1))
+    d_b_g = d_g_pre.sum(axis=(0, 1))
+    d_o_pre_by_gamma_wo = d_o_pre * (w_o - m_w[:, :, None]) / s_w[:, :, None]
+    d_gamma_wo = d_o_pre_by_gamma_wo.sum(axis=(0, 1))
+    d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u[:, :, None]) / s_u[:, :, None]
+    d_gamma_uo = d_o_pre_by_gamma_uo.sum(axis=(0, 1))
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_gamma_c = np.einsum("tbh,tbh->h", d_h_pre, layer_norm_c)
+    d_beta_c = d_h_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W_i": d_W_i,
+        "W_f": d_W_f,
+        "W_g": d_W_g,
+        "W_o": d_W_o,
+        "U_i": d_U_i.copy(),
+        "U_f": d_U_f.copy(),
+        "U_g": d_U_g.copy(),
+        "U_o": d_U_o.copy(),
+        "gamma_wi": d_gamma_wi,
+        "gamma_ui": d_gamma_ui,
+        "b_i": d_b_i,
+        "gamma_wf": d_gamma_wf,
+        "gamma_uf": d_gamma_uf,
+        "b_f": d_b_f,
+        "gamma_wg": d_gamma_wg,
+        "gamma_ug": d_gamma_ug,
+        "b_g": d_b_g,
+        "gamma_wo": d_gamma_wo,
+        "gamma_uo": d_gamma_uo,
+        "b_o": d_b_o,
+        "gamma_c": d_gamma_c,
+        "beta_c": d_beta_c,
+    }
+    dstart = {"h": d_h_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -835,11 +1211,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     u, dot_u = (np.empty((T, B, 4 * H), dtype) for _ in range(2))
-    m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, c_std, dot_c_mean = (np.empty((T, B), dtype) for _ in range(7))
-    dot_c_share, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, layer_norm_c, dot_layer_norm_c = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
+    m_u, dot_m_u, dot_s_u_pre, s_u, c_std, dot_c_mean = (np.empty((T, B), dtype) for _ in range(6))
+    dot_c_share = np.empty((T, B), dtype)
+    dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o = (np.empty((T, B, H), dtype) for _ in range(8))
+    layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(2))
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
@@ -936,50 +1311,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         dot_s_u_pre[t] = 0.25 * (dot_s_u_sum_arg.sum(axis=1)) / H
         s_u[t] = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
-        dot_s_u[t] = 0.5 * dot_s_u_pre[t] / s_u[t]
+        dot_s_u = 0.5 * dot_s_u_pre[t] / s_u[t]
         # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         dot_i_pre[t] = (
             dot_gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None]
             + dot_u_i * gamma_ui / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_ui / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[:, None] * gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_i_pre_in[t]
         )
         i[t] = sigmoid(gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
         dot_f_pre[t] = (
             dot_gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None]
             + dot_u_f * gamma_uf / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_uf / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[:, None] * gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_f_pre_in[t]
         )
         f[t] = sigmoid(gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
         dot_g_pre[t] = (
             dot_gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None]
             + dot_u_g * gamma_ug / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_ug / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[:, None] * gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_g_pre_in[t]
         )
         g[t] = np.tanh(gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
-        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         dot_o_pre[t] = (
             dot_gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None]
             + dot_u_o * gamma_uo / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_uo / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[:, None] * gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_o_pre_in[t]
         )
         o[t] = sigmoid(gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
-        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
-        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        dot_c[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * c_prev[t]
+            + f[t] * dot_c_prev[t]
+            + dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g_pre[t] * (1 - g[t]**2)
+        )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c2 = c[t].sum(axis=1)
         c_centred2 = c[t] - sum_c2[:, None] / H
@@ -987,16 +1363,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         layer_norm_c[t] = c_centred2 / c_std[t, :, None]
         dot_c_mean[t] = dot_c[t].sum(axis=1) / H
         dot_c_share[t] = np.einsum("bh,bh->b", layer_norm_c[t], dot_c[t]) / H
-        dot_c_std[t] = c_std[t]
-        dot_layer_norm_c[t] = (
-            (dot_c[t] - dot_c_mean[t, :, None] - layer_norm_c[t] * dot_c_share[t, :, None])
-            / dot_c_std[t, :, None]
-        )
-        dot_h_pre[t] = dot_gamma_c * layer_norm_c[t] + dot_layer_norm_c[t] * gamma_c + dot_beta_c
         h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
-        dot_h_tanh[t] = dot_h_pre[t] * (1 - h_tanh[t]**2)
         h[t] = o[t] * h_tanh[t]
-        dot_h[t] = dot_o[t] * h_tanh[t] + dot_h_tanh[t] * o[t]
+        dot_h[t] = (
+            dot_o_pre[t] * o[t] * (1 - o[t]) * h_tanh[t]
+            + o[t]
+            * (
+                dot_gamma_c * layer_norm_c[t]
+                + (dot_c[t] - dot_c_mean[t, :, None] - layer_norm_c[t] * dot_c_share[t, :, None])
+                * gamma_c
+                / c_std[t, :, None]
+                + dot_beta_c
+            )
+            * (1 - h_tanh[t]**2)
+        )
     d_dot_h_pre, d_h_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_parts = np.empty((T, B, 8 * H), dtype)
@@ -1024,19 +1404,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_u_f = dot_u[..., H:2 * H]
     dot_u_g = dot_u[..., 2 * H:3 * H]
     dot_u_o = dot_u[..., 3 * H:4 * H]
+    dot_s_w = 0.5 * dot_s_w_pre / s_w
+    dot_s_u = 0.5 * dot_s_u_pre / s_u
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    dot_g = dot_g_pre * (1 - g**2)
+    dot_o = dot_o_pre * o * (1 - o)
+    dot_layer_norm_c = (
+        (dot_c - dot_c_mean[:, :, None] - layer_norm_c * dot_c_share[:, :, None]) / c_std[:, :, None]
+    )
+    dot_h_pre = dot_gamma_c * layer_norm_c + dot_layer_norm_c * gamma_c + dot_beta_c
+    dot_h_tanh = dot_h_pre * (1 - h_tanh**2)
     sum_c = c.sum(axis=2)
-    c_standard = (c - sum_c[:, :, None] / H) / (H * dot_c_std[:, :, None])
+    c_standard = (c - sum_c[:, :, None] / H) / (H * c_std[:, :, None])
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
     ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
     ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std = (
         -(dot_c - dot_c_mean[:, :, None] - layer_norm_c * dot_c_share[:, :, None])
-        / dot_c_std[:, :, None]**2
+        / c_std[:, :, None]**2
     )
-    ddot_c_share_dot_layer_norm_c_ddot_c_dot = -1 / (dot_c_std * H)
-    ddot_layer_norm_c_dlayer_norm_c = -dot_c_share / dot_c_std
-    ddot_layer_norm_c_ddot_c = 1 / dot_c_std
+    ddot_c_share_dot_layer_norm_c_ddot_c_dot = -1 / (c_std * H)
+    ddot_layer_norm_c_dlayer_norm_c = -dot_c_share / c_std
+    ddot_layer_norm_c_ddot_c = 1 / c_std
     dlayer_norm_c_dot_dc = -layer_norm_c / H
-    local_c = 1 / c_std
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_g_ddot_g_pre = 1 - g**2
@@ -1156,7 +1546,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
                 - sum_d_layer_norm_c[:, None] / H
                 + d_layer_norm_c_dot[:, None] * dlayer_norm_c_dot_dc[t]
             )
-            * local_c[t, :, None]
+            * ddot_layer_norm_c_ddot_c[t, :, None]
             + c_standard[t] * d_dot_c_std[:, None]
         )
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
@@ -1695,6 +2085,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1755,7 +2169,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -71,6 +71,7 @@ STATES = {
 OUTPUTS = {
     "r": ("P",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -80,14 +81,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     r_prev: np.ndarray  # (T, B, P)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
-    m: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    r_prev: np.ndarray  # (T, B, P)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, P, H, seed=0, dtype=np.float32):
@@ -114,18 +131,26 @@ def init(I, P, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns r (T, B, P): recurrent projection
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
     U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
@@ -133,7 +158,7 @@ def forward(params, x, state=None):
     W_r = params["W_r"]
     r_rows, r_prev, r = carried(state["r"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    i, f, g, o, tanh_c, m = (np.empty((T, B, H), dtype) for _ in range(6))
+    i, f, g, o = (np.empty((T, B, H), dtype) for _ in range(4))
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
@@ -158,12 +183,11 @@ def forward(params, x, state=None):
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         o[t] = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c[t] + o_in[t])
         # m = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        m[t] = o[t] * tanh_c[t]
+        m = o[t] * np.tanh(c[t])
         # r = W_r @ m
-        r[t] = m[t] @ W_r.T
+        r[t] = m @ W_r.T
 
-    tape = Tape(size, dtype, x, r_prev, c_prev, i, f, g, c, o, tanh_c, m)
+    tape = Tape(size, dtype, x, r_prev, c_rows, i, f, g, o)
     last = {"r": r_rows[-1].copy(), "c": c_rows[-1].copy()}
     return r.copy(), last, tape
 
@@ -179,18 +203,24 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["r"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, P, H = size["T"], size["B"], size["P"], size["H"]
     W_i, U_i, p_i, W_f, U_f = params["W_i"], params["U_i"], params["p_i"], params["W_f"], params["U_f"]
     p_f, W_g, U_g, W_o, U_o = params["p_f"], params["W_g"], params["U_g"], params["W_o"], params["U_o"]
     p_o, W_r = params["p_o"], params["W_r"]
-    x, r_prev, c_prev, i, f, g, c = tape.x, tape.r_prev, tape.c_prev, tape.i, tape.f, tape.g, tape.c
-    o, tanh_c, m = tape.o, tape.tanh_c, tape.m
+    x, r_prev, c_prev, i, f, g = tape.x, tape.r_prev, tape.c_rows[:-1], tape.i, tape.f, tape.g
+    c, o = tape.c_rows[1:], tape.o
     d_r = np.empty((T, B, P), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
+    tanh_c = np.tanh(c)
+    m = o * tanh_c
     dm_do_pre = tanh_c * o * (1 - o)
     dm_dc = o * (1 - tanh_c**2)
     dc_dg_pre = i * (1 - g**2)
@@ -260,6 +290,157 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"r": d_r_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
+    U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
+    b_g, W_o, U_o, p_o, b_o = params["b_g"], params["W_o"], params["U_o"], params["p_o"], params["b_o"]
+    W_r = params["W_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        U_ifgo_r = r_prev[t] @ U_ifgo
+        # c = f * c[t-1] + i * g
+        c[t] = (
+            sigmoid(U_ifgo_r[..., H:2 * H] + p_f * c_prev[t] + f_in[t]) * c_prev[t]
+            + sigmoid(c_prev[t] * p_i + U_ifgo_r[..., :H] + i_in[t])
+            * np.tanh(U_ifgo_r[..., 2 * H:3 * H] + g_in[t])
+        )
+        # m = o * tanh(c)
+        m = sigmoid(U_ifgo_r[..., 3 * H:4 * H] + p_o * c[t] + o_in[t]) * np.tanh(c[t])
+        # r = W_r @ m
+        r[t] = m @ W_r.T
+
+    tape = States(size, dtype, x, r_prev, c_rows)
+    last = {"r": r_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return r.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, P, H = size["T"], size["B"], size["P"], size["H"]
+    W_i, U_i, p_i, b_i, W_f = params["W_i"], params["U_i"], params["p_i"], params["b_i"], params["W_f"]
+    U_f, p_f, b_f, W_g, U_g = params["U_f"], params["p_f"], params["b_f"], params["W_g"], params["U_g"]
+    b_g, W_o, U_o, p_o, b_o = params["b_g"], params["W_o"], params["U_o"], params["p_o"], params["b_o"]
+    W_r = params["W_r"]
+    x, r_prev, c_prev, c = tape.x, tape.r_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_r = np.empty((T, B, P), dtype)
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
+
+    # all steps at once
+    i = sigmoid(times(x, W_i.T) + times(r_prev, U_i.T) + p_i * c_prev + b_i)
+    f = sigmoid(times(x, W_f.T) + times(r_prev, U_f.T) + p_f * c_prev + b_f)
+    g = np.tanh(times(x, W_g.T) + times(r_prev, U_g.T) + b_g)
+    o = sigmoid(times(x, W_o.T) + times(r_prev, U_o.T) + p_o * c + b_o)
+    tanh_c = np.tanh(c)
+    m = o * tanh_c
+    dm_do_pre = tanh_c * o * (1 - o)
+    dm_dc = o * (1 - tanh_c**2)
+    dc_dg_pre = i * (1 - g**2)
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_di_pre = g * i * (1 - i)
+
+    d_r_next = dstate["r"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through r = W_r @ m
+        d_r[t] = dy[t] + d_r_next
+        d_m = d_r[t] @ W_r
+        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+        d_o_pre = d_m * dm_do_pre[t]
+        # through c = f * c[t-1] + i * g
+        d_c = d_c_next + d_o_pre * p_o + d_m * dm_dc[t]
+        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+        d_g_pre = d_c * dc_dg_pre[t]
+        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+        d_f_pre = d_c * dc_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_r_prev = d_ifgo_pre[t] @ U_ifgo.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
+        d_r_next, d_c_next = d_r_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(r_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_ifgo_pre[..., :H], c_prev)
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_ifgo_pre[..., H:2 * H], c_prev)
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_ifgo_pre[..., 3 * H:4 * H], c)
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
+    d_W_r = outer_sum(d_r, m)
+
+    dparams = {
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "p_i": d_p_i,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "p_f": d_p_f,
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "p_o": d_p_o,
+        "b_o": d_b_o.copy(),
+        "W_r": d_W_r,
+    }
+    dstart = {"r": d_r_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -499,8 +680,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m, dot_m = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre = (np.empty((T, B, H), dtype) for _ in range(8))
+    o, dot_o, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(3))
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_g_T = W_g.T
@@ -512,6 +693,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     )
     W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
+    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
@@ -525,7 +707,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     )
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
-    dot_W_r2 = np.ascontiguousarray(np.concatenate([W_r.T, dot_W_r.T], axis=-1))
 
     # all steps at once
     parts2 = times(x, parts)
@@ -551,7 +732,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., :H] + p_i * c_prev[t] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
             parts4[..., 3 * H:4 * H]
@@ -561,14 +741,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
         dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
-        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        dot_c[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * c_prev[t]
+            + f[t] * dot_c_prev[t]
+            + dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g[t]
+        )
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
             parts4[..., 7 * H:8 * H]
@@ -580,14 +764,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # m = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        m[t] = o[t] * tanh_c[t]
-        dot_m[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
-        dot_r_W_r2 = m[t] @ dot_W_r2
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        m = o[t] * tanh_c
+        dot_m = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
+        dot_m2 = np.concatenate([m, dot_m], axis=-1)
         # r = W_r @ m
-        r[t] = dot_r_W_r2[..., :P]
-        dot_r[t] = dot_r_W_r2[..., P:2 * P] + dot_m[t] @ W_r.T
+        r[t] = m @ W_r.T
+        dot_r[t] = dot_m2 @ dot_W_r2.T
     d_r_prev_rows, d_r_prev, d_r_next = carried(zeros["r"], T, last=True)
     d_dot_r = np.empty((T, B, P), dtype)
     d_parts_pre = np.empty((T, B, 8 * H), dtype)
@@ -603,9 +787,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             axis=-1
         )
     )
-    dot_W_r3 = np.ascontiguousarray(np.concatenate([W_r, dot_W_r], axis=-1))
+    dot_W_r2 = np.ascontiguousarray(np.concatenate([W_r, dot_W_r], axis=-1))
 
     # all steps at once
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    tanh_c = np.tanh(c)
+    m = o * tanh_c
+    dot_m = dot_o * tanh_c + dot_tanh_c * o
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -623,7 +812,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through r = W_r @ m
         d_dot_r[t] = dy[t] + d_dot_r_next
-        d_dot_m_m_dot_r_W_r = d_dot_r[t] @ dot_W_r3
+        d_dot_m_m_dot_r_W_r = d_dot_r[t] @ dot_W_r2
         d_dot_m = d_dot_m_m_dot_r_W_r[..., :H]
         # through m = o * tanh(c)
         d_m = d_r_next[t] @ W_r + d_dot_m_m_dot_r_W_r[..., H:2 * H]
@@ -773,6 +962,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -827,7 +1040,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -70,6 +70,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 e = 2.718281828459045
 
 
@@ -80,16 +81,34 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     a_pre: np.ndarray  # (T, B)
-    a_log: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
     s: np.ndarray  # (T, B, H)
     a: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    delta: np.ndarray  # (T, B)
+    h_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -114,7 +133,7 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -122,11 +141,19 @@ def forward(params, inputs, state=None):
             delta (T, B): time since the last step, not negative
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     x = inputs["x"]
     delta = inputs["delta"]
@@ -135,7 +162,7 @@ def forward(params, inputs, state=None):
     U_o, b_o, W_s, b_s = params["U_o"], params["b_o"], params["W_s"], params["b_s"]
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    i, f, g, o, s, a, tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
+    i, f, g, o, s, a = (np.empty((T, B, H), dtype) for _ in range(6))
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
@@ -143,12 +170,11 @@ def forward(params, inputs, state=None):
     # all steps at once
     ifgo_in = times(x, W_ifgo, b_ifgo)
     a_pre = e + delta
-    a_log = np.log(a_pre)
     i_in = ifgo_in[..., :H]
     f_in = ifgo_in[..., H:2 * H]
     g_in = ifgo_in[..., 2 * H:3 * H]
     o_in = ifgo_in[..., 3 * H:4 * H]
-    a_in = 1 / a_log
+    a_in = 1 / np.log(a_pre)
 
     for t in range(T):
         U_ifgo_h = h_prev[t] @ U_ifgo
@@ -167,10 +193,9 @@ def forward(params, inputs, state=None):
         # c = f * a + i * g
         c[t] = f[t] * a[t] + i[t] * g[t]
         # h = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        h[t] = o[t] * tanh_c[t]
+        h[t] = o[t] * np.tanh(c[t])
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, a_pre, a_log, i, f, g, o, s, a, tanh_c)
+    tape = Tape(size, dtype, x, h_prev, c_rows, a_pre, i, f, g, o, s, a)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -186,17 +211,23 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, W_f, U_f, W_g = params["W_i"], params["U_i"], params["W_f"], params["U_f"], params["W_g"]
     U_g, W_o, U_o, W_s = params["U_g"], params["W_o"], params["U_o"], params["W_s"]
-    x, h_prev, c_prev, a_pre, a_log, i = tape.x, tape.h_prev, tape.c_prev, tape.a_pre, tape.a_log, tape.i
-    f, g, o, s, a, tanh_c = tape.f, tape.g, tape.o, tape.s, tape.a, tape.tanh_c
+    x, h_prev, c_prev, a_pre, i, f = tape.x, tape.h_prev, tape.c_rows[:-1], tape.a_pre, tape.i, tape.f
+    g, o, s, a, c = tape.g, tape.o, tape.s, tape.a, tape.c_rows[1:]
     d_a, d_s_pre = (np.empty((T, B, H), dtype) for _ in range(2))
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
+    a_log = np.log(a_pre)
+    tanh_c = np.tanh(c)
     dh_dc = o * (1 - tanh_c**2)
     da_ds_pre = (1 / a_log[:, :, None] - 1) * (1 - s**2)
     dh_do_pre = tanh_c * o * (1 - o)
@@ -267,6 +298,162 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, {"x": d_x, "delta": np.asarray(d_delta)}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    x = inputs["x"]
+    delta = inputs["delta"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o, W_s, b_s = params["U_o"], params["b_o"], params["W_s"], params["b_s"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
+    U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
+
+    # all steps at once
+    ifgo_in = times(x, W_ifgo, b_ifgo)
+    c_in = 1 / np.log(e + delta)
+    f_in = ifgo_in[..., H:2 * H]
+    i_in = ifgo_in[..., :H]
+    g_in = ifgo_in[..., 2 * H:3 * H]
+    o_in = ifgo_in[..., 3 * H:4 * H]
+
+    for t in range(T):
+        U_ifgo_h = h_prev[t] @ U_ifgo
+        # s = tanh(W_s @ c[t-1] + b_s)
+        s = np.tanh(c_prev[t] @ W_s.T + b_s)
+        # c = f * a + i * g
+        c[t] = (
+            sigmoid(U_ifgo_h[..., H:2 * H] + f_in[t]) * (c_prev[t] - s + s * c_in[t, :, None])
+            + sigmoid(U_ifgo_h[..., :H] + i_in[t]) * np.tanh(U_ifgo_h[..., 2 * H:3 * H] + g_in[t])
+        )
+        # h = o * tanh(c)
+        h[t] = sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c[t])
+
+    tape = States(size, dtype, x, delta, h_prev, c_rows)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
+    b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
+    U_o, b_o, W_s, b_s = params["U_o"], params["b_o"], params["W_s"], params["b_s"]
+    x, delta, h_prev, c_prev, c = tape.x, tape.delta, tape.h_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_a, d_s_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+    d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
+    W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
+    U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
+
+    # all steps at once
+    W_ifgo_x = times(x, W_ifgo)
+    a_pre = e + delta
+    a_log = np.log(a_pre)
+    U_ifgo_h = times(h_prev, U_ifgo)
+    i = sigmoid(W_ifgo_x[..., :H] + U_ifgo_h[..., :H] + b_i)
+    f = sigmoid(W_ifgo_x[..., H:2 * H] + U_ifgo_h[..., H:2 * H] + b_f)
+    g = np.tanh(W_ifgo_x[..., 2 * H:3 * H] + U_ifgo_h[..., 2 * H:3 * H] + b_g)
+    o = sigmoid(W_ifgo_x[..., 3 * H:4 * H] + U_ifgo_h[..., 3 * H:4 * H] + b_o)
+    s = np.tanh(times(c_prev, W_s.T) + b_s)
+    tanh_c = np.tanh(c)
+    dh_dc = o * (1 - tanh_c**2)
+    da_ds_pre = (1 / a_log[:, :, None] - 1) * (1 - s**2)
+    dh_do_pre = tanh_c * o * (1 - o)
+    dc_dg_pre = i * (1 - g**2)
+    dc_df_pre = (c_prev - s + s / a_log[:, :, None]) * f * (1 - f)
+    dc_di_pre = g * i * (1 - i)
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through h = o * tanh(c)
+        d_h = dy[t] + d_h_next
+        # through c = f * a + i * g
+        d_c = d_c_next + d_h * dh_dc[t]
+        # through a = c[t-1] - s + s / log(e + delta)
+        d_a[t] = d_c * f[t]
+        # through s = tanh(W_s @ c[t-1] + b_s)
+        d_s_pre[t] = d_a[t] * da_ds_pre[t]
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        d_o_pre = d_h * dh_do_pre[t]
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        d_g_pre = d_c * dc_dg_pre[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = d_c * dc_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_i_pre = d_c * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre, d_g_pre, d_o_pre], axis=-1, out=d_ifgo_pre[t])
+        d_h_prev = d_ifgo_pre[t] @ U_ifgo.T
+        d_c_prev = d_s_pre[t] @ W_s + d_a[t]
+        d_h_next, d_c_next = d_h_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_ifgo_pre, W_ifgo.T)
+    d_delta = -np.einsum("tbh,tbh->tb", d_a, s) / (a_log**2 * a_pre)
+    d_W_ifgo = outer_sum(x, d_ifgo_pre)
+    d_W_i = d_W_ifgo[..., :H].T
+    d_U_ifgo = outer_sum(h_prev, d_ifgo_pre)
+    d_U_i = d_U_ifgo[..., :H].T
+    d_b_ifgo = d_ifgo_pre.sum(axis=(0, 1))
+    d_b_i = d_b_ifgo[..., :H]
+    d_W_f = d_W_ifgo[..., H:2 * H].T
+    d_U_f = d_U_ifgo[..., H:2 * H].T
+    d_b_f = d_b_ifgo[..., H:2 * H]
+    d_W_g = d_W_ifgo[..., 2 * H:3 * H].T
+    d_U_g = d_U_ifgo[..., 2 * H:3 * H].T
+    d_b_g = d_b_ifgo[..., 2 * H:3 * H]
+    d_W_o = d_W_ifgo[..., 3 * H:4 * H].T
+    d_U_o = d_U_ifgo[..., 3 * H:4 * H].T
+    d_b_o = d_b_ifgo[..., 3 * H:4 * H]
+    d_W_s = outer_sum(d_s_pre, c_prev)
+    d_b_s = d_s_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+        "W_o": d_W_o.copy(),
+        "U_o": d_U_o.copy(),
+        "b_o": d_b_o.copy(),
+        "W_s": d_W_s,
+        "b_s": d_b_s,
+    }
+    dstart = {"h": d_h_next, "c": d_c_next}
+    return dparams, {"x": d_x, "delta": np.asarray(d_delta)}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -498,9 +685,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a = (np.empty((T, B, H), dtype) for _ in range(9))
-    tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_o, dot_s_pre, s, dot_s, a, dot_a, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_g_T = W_g.T
@@ -533,7 +719,6 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     a_pre = e + delta
     dot_a_pre = dot_delta
     a_log = np.log(a_pre)
-    dot_a_log = dot_a_pre / a_pre
     dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
     i_in = parts2[..., :H] + b_i
     dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
@@ -544,7 +729,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     o_in = parts2[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_a_in = 1 / a_log - 1
-    a_log_in = -dot_a_log / a_log**2
+    a_log_in = -dot_a_pre / (a_pre * a_log**2)
 
     for t in range(T):
         parts4 = h_prev[t] @ parts3
@@ -552,15 +737,12 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts4[..., :H] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
         g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
-        dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
@@ -575,12 +757,17 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         dot_a[t] = dot_c_prev[t] + dot_s[t] * dot_a_in[t, :, None] + s[t] * a_log_in[t, :, None]
         # c = f * a + i * g
         c[t] = f[t] * a[t] + i[t] * g[t]
-        dot_c[t] = dot_f[t] * a[t] + dot_a[t] * f[t] + dot_i[t] * g[t] + dot_g[t] * i[t]
+        dot_c[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * a[t]
+            + f[t] * dot_a[t]
+            + dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g_pre[t] * (1 - g[t]**2)
+        )
         # h = o * tanh(c)
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        h[t] = o[t] * tanh_c[t]
-        dot_h[t] = dot_o[t] * tanh_c[t] + dot_tanh_c[t] * o[t]
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        h[t] = o[t] * tanh_c
+        dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
     d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
     d_dot_s_pre2 = np.empty((T, B, 2 * H), dtype)
     d_parts_pre = np.empty((T, B, 8 * H), dtype)
@@ -599,6 +786,12 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_W_s2 = np.concatenate([W_s.T, dot_W_s.T], axis=-1)
 
     # all steps at once
+    a_log = np.log(a_pre)
+    dot_a_log = dot_a_pre / a_pre
+    dot_i = dot_i_pre * i * (1 - i)
+    dot_f = dot_f_pre * f * (1 - f)
+    dot_g = dot_g_pre * (1 - g**2)
+    tanh_c = np.tanh(c)
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
     ddot_tanh_c_dc = -2 * dot_c * tanh_c
     ddot_a_ddot_s = 1 / a_log - 1
@@ -771,6 +964,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -825,7 +1042,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

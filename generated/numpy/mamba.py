@@ -51,6 +51,7 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -59,7 +60,7 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, I, N)
+    h_rows: np.ndarray  # (T+1, B, I, N)
     exp_A_log: np.ndarray  # (I, N)
     A: np.ndarray  # (I, N)
     W_r_x: np.ndarray  # (T, B, R)
@@ -67,8 +68,24 @@ class Tape(NamedTuple):
     B_: np.ndarray  # (T, B, N)
     C: np.ndarray  # (T, B, N)
     h_exp: np.ndarray  # (T, B, I, N)
-    Delta_x: np.ndarray  # (T, B, I)
-    h: np.ndarray  # (T, B, I, N)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, I, N)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, N, R, seed=0, dtype=np.float32):
@@ -86,22 +103,31 @@ def init(I, N, R, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input, one value a channel
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
-    T = size["T"]
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
+    T, B, I, N = size["T"], size["B"], size["I"], size["N"]
     W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
     A_log, D = params["A_log"], params["D"]
     h_rows, h_prev, h = carried(state["h"], T)
+    h_exp = np.empty((T, B, I, N), dtype)
     # A = -exp(A_log)
     exp_A_log = np.exp(A_log)
     A = -exp_A_log
@@ -112,18 +138,17 @@ def forward(params, x, state=None):
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
-    h_exp = np.exp(Delta[:, :, :, None] * A)
     Delta_x = Delta * x
-    Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
 
     for t in range(T):
         # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+        h_exp[t] = np.exp(Delta[t, :, :, None] * A)
+        h[t] = h_exp[t] * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
 
     # all steps at once
     y = np.einsum("tbin,tbn->tbi", h, C) + D * x
 
-    tape = Tape(size, dtype, x, h_prev, exp_A_log, A, W_r_x, Delta, B_, C, h_exp, Delta_x, h)
+    tape = Tape(size, dtype, x, h_rows, exp_A_log, A, W_r_x, Delta, B_, C, h_exp)
     last = {"h": h_rows[-1].copy()}
     return y, last, tape
 
@@ -139,21 +164,25 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, I, N = size["T"], size["B"], size["I"], size["N"]
     W_d, W_r, W_B, W_C, D = params["W_d"], params["W_r"], params["W_B"], params["W_C"], params["D"]
-    x, h_prev, exp_A_log, A, W_r_x = tape.x, tape.h_prev, tape.exp_A_log, tape.A, tape.W_r_x
-    Delta, B_, C, h_exp, Delta_x, h = tape.Delta, tape.B_, tape.C, tape.h_exp, tape.Delta_x, tape.h
+    x, h_prev, exp_A_log, A, W_r_x = tape.x, tape.h_rows[:-1], tape.exp_A_log, tape.A, tape.W_r_x
+    Delta, B_, C, h_exp, h = tape.Delta, tape.B_, tape.C, tape.h_exp, tape.h_rows[1:]
     d_h = np.empty((T, B, I, N), dtype)
 
     # all steps at once
+    Delta_x = Delta * x
     d_C = np.einsum("tbi,tbin->tbn", dy, h)
     d_x_C = times(d_C, W_C)
-    dh_dh = dy[:, :, :, None] * C[:, :, None]
 
     d_h_next = dstate["h"]
     for t in reversed(range(T)):
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        d_h[t] = d_h_next + dh_dh[t]
+        d_h[t] = d_h_next + dy[t, :, :, None] * C[t, :, None]
         d_h_prev = d_h[t] * h_exp[t]
         d_h_next = d_h_prev
 
@@ -186,6 +215,114 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log, D = params["A_log"], params["D"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    # A = -exp(A_log)
+    A = -np.exp(A_log)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T, b_d)
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    B_ = times(x, W_B.T)
+    C = times(x, W_C.T)
+    Delta_x = Delta * x
+
+    for t in range(T):
+        # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        h[t] = np.exp(Delta[t, :, :, None] * A) * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
+
+    # all steps at once
+    y = np.einsum("tbin,tbn->tbi", h, C) + D * x
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, I, N = size["T"], size["B"], size["I"], size["N"]
+    W_d, W_r, b_d, W_B, W_C = params["W_d"], params["W_r"], params["b_d"], params["W_B"], params["W_C"]
+    A_log, D = params["A_log"], params["D"]
+    x, h_prev, h = tape.x, tape.h_rows[:-1], tape.h_rows[1:]
+    d_h = np.empty((T, B, I, N), dtype)
+    exp_A_log = np.exp(A_log)
+    A = -exp_A_log
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    Delta_pre = times(W_r_x, W_d.T, b_d)
+    Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
+    B_ = times(x, W_B.T)
+    C = times(x, W_C.T)
+    Delta_x = Delta * x
+    h_exp = np.exp(Delta[:, :, :, None] * A)
+    d_C = np.einsum("tbi,tbin->tbn", dy, h)
+    d_x_C = times(d_C, W_C)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        d_h[t] = d_h_next + dy[t, :, :, None] * C[t, :, None]
+        d_h_prev = d_h[t] * h_exp[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_Delta_x = np.einsum("tbin,tbn->tbi", d_h, B_)
+    d_h_pre = d_h * h_prev * h_exp
+    d_A = np.einsum("tbin,tbi->in", d_h_pre, Delta)
+    d_B = np.einsum("tbin,tbi->tbn", d_h, Delta_x)
+    d_Delta_pre = -(np.einsum("tbin,in->tbi", d_h_pre, A) + d_Delta_x * x) * np.expm1(-Delta)
+    d_W_r_x = times(d_Delta_pre, W_d)
+    d_x = times(d_W_r_x, W_r) + times(d_B, W_B) + d_x_C + d_Delta_x * Delta + dy * D
+    d_W_d = outer_sum(d_Delta_pre, W_r_x)
+    d_W_r = outer_sum(d_W_r_x, x)
+    d_b_d = d_Delta_pre.sum(axis=(0, 1))
+    d_W_B = outer_sum(d_B, x)
+    d_W_C = outer_sum(d_C, x)
+    d_D = np.einsum("tbi,tbi->i", dy, x)
+    d_A_log = -d_A * exp_A_log
+
+    dparams = {
+        "W_d": d_W_d,
+        "W_r": d_W_r,
+        "b_d": d_b_d,
+        "W_B": d_W_B,
+        "W_C": d_W_C,
+        "A_log": d_A_log,
+        "D": d_D,
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -206,12 +343,11 @@ def infer(params, x, state=None):
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
-    h_exp = np.exp(Delta[:, :, :, None] * A)
-    Delta_x_B = Delta[:, :, :, None] * x[:, :, :, None] * B_[:, :, None]
+    Delta_x = Delta * x
 
     for t in range(T):
         # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+        h[t] = np.exp(Delta[t, :, :, None] * A) * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
 
     # all steps at once
     y = np.einsum("tbin,tbn->tbi", h, C) + D * x
@@ -238,12 +374,11 @@ def step(params, x, state=None):
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     B_ = times(x, W_B.T)
     C = times(x, W_C.T)
-    h_exp = np.exp(Delta[:, :, :, None] * A)
-    Delta_x_B = Delta[:, :, :, None] * x[:, :, :, None] * B_[:, :, None]
+    Delta_x = Delta * x
 
     for t in range(T):
         # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
+        h[t] = np.exp(Delta[t, :, :, None] * A) * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
 
     # all steps at once
     y = np.einsum("tbin,tbn->tbi", h, C) + D * x
@@ -286,24 +421,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
     dot_Delta = -(parts[..., I:2 * I] + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
     B_ = times(x, W_B.T)
-    dot_B_W_B = times(x, dot_W_B.T)
-    dot_B_x = times(dot_x, W_B.T)
+    dot_B = times(x, dot_W_B.T) + times(dot_x, W_B.T)
     C = times(x, W_C.T)
     dot_C = times(x, dot_W_C.T) + times(dot_x, W_C.T)
-    h_exp = np.exp(Delta[:, :, :, None] * A)
-    dot_h_exp = (dot_Delta[:, :, :, None] * A + dot_A * Delta[:, :, :, None]) * h_exp
     Delta_x = Delta * x
-    Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
-    dot_Delta_x_B = (
-        (dot_Delta[:, :, :, None] * x[:, :, :, None] + dot_x[:, :, :, None] * Delta[:, :, :, None])
-        * B_[:, :, None]
-        + (dot_B_W_B[:, :, None] + dot_B_x[:, :, None]) * Delta_x[:, :, :, None]
-    )
+    dot_Delta_x = dot_Delta * x + dot_x * Delta
 
     for t in range(T):
         # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
-        dot_h[t] = dot_h_exp[t] * h_prev[t] + dot_h_prev[t] * h_exp[t] + dot_Delta_x_B[t]
+        h_exp = np.exp(Delta[t, :, :, None] * A)
+        h[t] = h_exp * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
+        dot_h[t] = (
+            (dot_Delta[t, :, :, None] * A + dot_A * Delta[t, :, :, None]) * h_exp * h_prev[t]
+            + h_exp * dot_h_prev[t]
+            + dot_Delta_x[t, :, :, None] * B_[t, :, None]
+            + dot_B[t, :, None] * Delta_x[t, :, :, None]
+        )
 
     # all steps at once
     y = np.einsum("tbin,tbn->tbi", h, C) + D * x
@@ -340,6 +473,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
+    h_exp, dot_h_exp = (np.empty((T, B, I, N), dtype) for _ in range(2))
     # A = -exp(A_log)
     exp_A_log = np.exp(A_log)
     A = -exp_A_log
@@ -356,36 +490,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_B = times(x, dot_W_B.T) + times(dot_x, W_B.T)
     C = times(x, W_C.T)
     dot_C = times(x, dot_W_C.T) + times(dot_x, W_C.T)
-    dot_h_pre = dot_Delta[:, :, :, None] * A + dot_A * Delta[:, :, :, None]
-    h_exp = np.exp(Delta[:, :, :, None] * A)
-    dot_h_exp = dot_h_pre * h_exp
     Delta_x = Delta * x
     dot_Delta_x = dot_Delta * x + dot_x * Delta
-    Delta_x_B = Delta_x[:, :, :, None] * B_[:, :, None]
-    dot_Delta_x_B = (
-        dot_Delta_x[:, :, :, None] * B_[:, :, None] + dot_B[:, :, None] * Delta_x[:, :, :, None]
-    )
 
     for t in range(T):
         # h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        h[t] = h_exp[t] * h_prev[t] + Delta_x_B[t]
-        dot_h[t] = dot_h_exp[t] * h_prev[t] + dot_h_prev[t] * h_exp[t] + dot_Delta_x_B[t]
+        h_exp[t] = np.exp(Delta[t, :, :, None] * A)
+        dot_h_exp[t] = (dot_Delta[t, :, :, None] * A + dot_A * Delta[t, :, :, None]) * h_exp[t]
+        h[t] = h_exp[t] * h_prev[t] + Delta_x[t, :, :, None] * B_[t, :, None]
+        dot_h[t] = (
+            dot_h_exp[t] * h_prev[t]
+            + dot_h_prev[t] * h_exp[t]
+            + dot_Delta_x[t, :, :, None] * B_[t, :, None]
+            + dot_B[t, :, None] * Delta_x[t, :, :, None]
+        )
     d_dot_h, d_h = (np.empty((T, B, I, N), dtype) for _ in range(2))
 
     # all steps at once
+    dot_Delta = -dot_Delta_pre * np.expm1(-Delta)
+    Delta_x = Delta * x
+    dot_Delta_x = dot_Delta * x + dot_x * Delta
+    dot_h_pre = dot_Delta[:, :, :, None] * A + dot_A * Delta[:, :, :, None]
     d_dot_C = np.einsum("tbi,tbin->tbn", dy, h)
     d_C = np.einsum("tbi,tbin->tbn", dy, dot_h)
     d_x_C = times(d_C, W_C)
     d_x_dot_C_W_C = times(d_dot_C, dot_W_C)
-    ddot_h_ddot_h = dy[:, :, :, None] * C[:, :, None]
-    dh_dh = dy[:, :, :, None] * dot_C[:, :, None]
 
     d_h_next = zeros["h"]
     d_dot_h_next = dstate["h"]
     for t in reversed(range(T)):
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        d_dot_h[t] = d_dot_h_next + ddot_h_ddot_h[t]
-        d_h[t] = d_h_next + dh_dh[t]
+        d_dot_h[t] = d_dot_h_next + dy[t, :, :, None] * C[t, :, None]
+        d_h[t] = d_h_next + dy[t, :, :, None] * dot_C[t, :, None]
         d_h_prev = d_h[t] * h_exp[t] + d_dot_h[t] * dot_h_exp[t]
         d_dot_h_prev = d_dot_h[t] * h_exp[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
@@ -475,6 +611,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -529,7 +689,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

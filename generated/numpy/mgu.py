@@ -42,6 +42,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -52,8 +53,25 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    f_h: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -70,23 +88,31 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
     b_h = params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
-    f, f_h, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    f, n = (np.empty((T, B, H), dtype) for _ in range(2))
     W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
     b_fh = np.concatenate([b_f, b_h], axis=-1)
 
@@ -99,12 +125,12 @@ def forward(params, x, state=None):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         f[t] = sigmoid(h_prev[t] @ U_f.T + f_in[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        f_h[t] = f[t] * h_prev[t]
-        n[t] = np.tanh(f_h[t] @ U_h.T + h_in[t])
+        f_h = f[t] * h_prev[t]
+        n[t] = np.tanh(f_h @ U_h.T + h_in[t])
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
 
-    tape = Tape(size, dtype, x, h_prev, f, f_h, n)
+    tape = Tape(size, dtype, x, h_prev, f, n)
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -120,13 +146,18 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_f, U_f, W_h, U_h = params["W_f"], params["U_f"], params["W_h"], params["U_h"]
-    x, h_prev, f, f_h, n = tape.x, tape.h_prev, tape.f, tape.f_h, tape.n
+    x, h_prev, f, n = tape.x, tape.h_prev, tape.f, tape.n
     d_fn_pre = np.empty((T, B, 2 * H), dtype)
     W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
 
     # all steps at once
+    f_h = f * h_prev
     dh_dn_pre = f * (1 - n**2)
     dh_df_pre = n - h_prev
     local_f_pre = f * (1 - f)
@@ -166,6 +197,109 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
+    b_fh = np.concatenate([b_f, b_h], axis=-1)
+
+    # all steps at once
+    fh_in = times(x, W_fh, b_fh)
+    f_in = fh_in[..., :H]
+    h_in = fh_in[..., H:2 * H]
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        f = sigmoid(h_prev[t] @ U_f.T + f_in[t])
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        f_h = f * h_prev[t]
+        # h = (1 - f) * h[t-1] + f * n
+        h[t] = (1 - f) * h_prev[t] + f * np.tanh(f_h @ U_h.T + h_in[t])
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_f, U_f, b_f, W_h, U_h = params["W_f"], params["U_f"], params["b_f"], params["W_h"], params["U_h"]
+    b_h = params["b_h"]
+    x, h_prev = tape.x, tape.h_prev
+    d_fn_pre = np.empty((T, B, 2 * H), dtype)
+    W_fh = np.concatenate([W_f.T, W_h.T], axis=-1)
+
+    # all steps at once
+    f = sigmoid(times(x, W_f.T) + times(h_prev, U_f.T) + b_f)
+    f_h = f * h_prev
+    n = np.tanh(times(x, W_h.T) + times(f_h, U_h.T) + b_h)
+    dh_dn_pre = f * (1 - n**2)
+    dh_df_pre = n - h_prev
+    local_f_pre = f * (1 - f)
+    dh_dh_prev = 1 - f
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - f) * h[t-1] + f * n
+        d_h = dy[t] + d_h_next
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        d_n_pre = d_h * dh_dn_pre[t]
+        d_f_h = d_n_pre @ U_h
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = (d_f_h * h_prev[t] + d_h * dh_df_pre[t]) * local_f_pre[t]
+        np.concatenate([d_f_pre, d_n_pre], axis=-1, out=d_fn_pre[t])
+        d_h_prev = d_f_pre @ U_f + d_f_h * f[t] + d_h * dh_dh_prev[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = times(d_fn_pre, W_fh.T)
+    d_W_fh = outer_sum(x, d_fn_pre)
+    d_W_f = d_W_fh[..., :H].T
+    d_U_f = outer_sum(d_fn_pre[..., :H], h_prev)
+    d_b_fh = d_fn_pre.sum(axis=(0, 1))
+    d_b_f = d_b_fh[..., :H]
+    d_W_h = d_W_fh[..., H:2 * H].T
+    d_U_h = outer_sum(d_fn_pre[..., H:2 * H], f_h)
+    d_b_h = d_b_fh[..., H:2 * H]
+
+    dparams = {
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f,
+        "b_f": d_b_f.copy(),
+        "W_h": d_W_h.copy(),
+        "U_h": d_U_h,
+        "b_h": d_b_h.copy(),
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -302,13 +436,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_f_pre, f, dot_f, f_h, dot_f_h, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_f_pre, f, dot_f, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(6))
     W_f_T = W_f.T
     W_h_T = W_h.T
     parts = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
     W_fh = np.concatenate([W_f_T, W_h_T], axis=-1)
+    dot_U_h2 = np.concatenate([dot_U_h, U_h], axis=-1)
     dot_U_f2 = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
-    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
 
     # all steps at once
     parts2 = times(x, parts)
@@ -325,11 +459,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         f[t] = sigmoid(parts3[..., :H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        f_h[t] = f[t] * h_prev[t]
-        dot_f_h[t] = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
-        parts_h = f_h[t] @ dot_U_h2
-        dot_n_pre[t] = parts_h[..., H:2 * H] + dot_f_h[t] @ U_h.T + dot_h_in[t]
-        n[t] = np.tanh(parts_h[..., :H] + h_in[t])
+        f_h = f[t] * h_prev[t]
+        dot_f_h = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
+        dot_f_h2 = np.concatenate([f_h, dot_f_h], axis=-1)
+        dot_n_pre[t] = dot_f_h2 @ dot_U_h2.T + dot_h_in[t]
+        n[t] = np.tanh(f_h @ U_h.T + h_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
@@ -341,6 +475,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_f2 = np.concatenate([U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
+    f_h = f * h_prev
+    dot_f_h = dot_f * h_prev + dot_h_prev * f
     ddot_n_ddot_n_pre = 1 - n**2
     ddot_n_dn_pre = -2 * dot_n_pre * n
     ddot_h_ddot_f = n - h_prev
@@ -444,6 +580,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -498,7 +658,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

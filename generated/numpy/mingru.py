@@ -42,6 +42,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -53,6 +54,24 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -67,18 +86,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
     h_rows, h_prev, h = carried(state["h"], T)
@@ -109,6 +136,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, W_h = params["W_z"], params["W_h"]
     x, h_prev, z, n = tape.x, tape.h_prev, tape.z, tape.n
@@ -141,6 +172,88 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_zh = np.concatenate([W_z.T, W_h.T], axis=-1)
+
+    # all steps at once
+    W_zh_x = times(x, W_zh)
+    z = sigmoid(W_zh_x[..., :H] + b_z)
+    h_in = 1 - z
+    h_in2 = z * (W_zh_x[..., H:2 * H] + b_h)
+
+    for t in range(T):
+        # h = (1 - z) * h[t-1] + z * n
+        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, b_z, W_h, b_h = params["W_z"], params["b_z"], params["W_h"], params["b_h"]
+    x, h_prev = tape.x, tape.h_prev
+    d_h = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    z = sigmoid(times(x, W_z.T) + b_z)
+    n = times(x, W_h.T, b_h)
+    dh_dh_prev = 1 - z
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = (1 - z) * h[t-1] + z * n
+        d_h[t] = dy[t] + d_h_next
+        d_h_prev = d_h[t] * dh_dh_prev[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_n = d_h * z
+    d_z_pre = d_h * (n - h_prev) * z * (1 - z)
+    d_x = times(d_z_pre, W_z) + times(d_n, W_h)
+    d_W_z = outer_sum(d_z_pre, x)
+    d_b_z = d_z_pre.sum(axis=(0, 1))
+    d_W_h = outer_sum(d_n, x)
+    d_b_h = d_n.sum(axis=(0, 1))
+
+    dparams = {
+        "W_z": d_W_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+        "b_h": d_b_h,
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -342,6 +455,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -396,7 +533,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

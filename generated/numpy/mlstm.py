@@ -72,6 +72,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -80,8 +81,8 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    C_prev: np.ndarray  # (T, B, H, K)
-    n_prev: np.ndarray  # (T, B, K)
+    C_rows: np.ndarray  # (T+1, B, H, K)
+    n_rows: np.ndarray  # (T+1, B, K)
     sqrt_K: np.ndarray  # ()
     q: np.ndarray  # (T, B, K)
     k: np.ndarray  # (T, B, K)
@@ -89,17 +90,32 @@ class Tape(NamedTuple):
     o: np.ndarray  # (T, B, H)
     log_i: np.ndarray  # (T, B)
     log_f_softplus: np.ndarray  # (T, B)
-    v_k: np.ndarray  # (T, B, H, K)
     m_pre: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B)
     f: np.ndarray  # (T, B)
-    C: np.ndarray  # (T, B, H, K)
-    n: np.ndarray  # (T, B, K)
     C_q: np.ndarray  # (T, B, H)
     n_q: np.ndarray  # (T, B)
-    abs_n_q: np.ndarray  # (T, B)
     h_exp: np.ndarray  # (T, B)
-    max_abs_n_q: np.ndarray  # (T, B)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    C_rows: np.ndarray  # (T+1, B, H, K)
+    n_rows: np.ndarray  # (T+1, B, K)
+    m_rows: np.ndarray  # (T+1, B)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -122,18 +138,26 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state, what is read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, K = size["T"], size["B"], size["K"]
     W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
     b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
@@ -154,7 +178,6 @@ def forward(params, x, state=None):
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
     log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
     log_f = -log_f_softplus
-    v_k = v[:, :, :, None] * k[:, :, None]
 
     for t in range(T):
         # m = max(log_f + m[t-1], log_i)
@@ -165,20 +188,18 @@ def forward(params, x, state=None):
         # f = exp(log_f + m[t-1] - m)
         f[t] = np.exp(log_f[t] + m_prev[t] - m[t])
         # C = f * C[t-1] + i * outer(v, k)
-        C[t] = f[t, :, None, None] * C_prev[t] + i[t, :, None, None] * v_k[t]
+        C[t] = f[t, :, None, None] * C_prev[t] + i[t, :, None, None] * v[t, :, :, None] * k[t, :, None]
         # n = f * n[t-1] + i * k
         n[t] = f[t, :, None] * n_prev[t] + i[t, :, None] * k[t]
 
     # all steps at once
     C_q = np.einsum("tbhk,tbk->tbh", C, q)
     n_q = np.einsum("tbk,tbk->tb", n, q)
-    abs_n_q = np.abs(n_q)
     h_exp = np.exp(-m)
-    max_abs_n_q = np.maximum(abs_n_q, h_exp)
-    h = o * C_q / max_abs_n_q[:, :, None]
+    h = o * C_q / np.maximum(np.abs(n_q[:, :, None]), h_exp[:, :, None])
 
-    tape = Tape(size, dtype, x, C_prev, n_prev, sqrt_K, q, k, v, o, log_i, log_f_softplus, v_k, m_pre, i, f,
-                C, n, C_q, n_q, abs_n_q, h_exp, max_abs_n_q)
+    tape = Tape(size, dtype, x, C_rows, n_rows, sqrt_K, q, k, v, o, log_i, log_f_softplus, m_pre, i, f, C_q,
+                n_q, h_exp)
     last = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
     return h, last, tape
 
@@ -194,18 +215,24 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, K = size["T"], size["B"], size["H"], size["K"]
     W_q, W_k, W_v, W_o, w_i = params["W_q"], params["W_k"], params["W_v"], params["W_o"], params["w_i"]
     w_f = params["w_f"]
-    x, C_prev, n_prev, sqrt_K, q, k = tape.x, tape.C_prev, tape.n_prev, tape.sqrt_K, tape.q, tape.k
-    v, o, log_i, log_f_softplus, v_k = tape.v, tape.o, tape.log_i, tape.log_f_softplus, tape.v_k
-    m_pre, i, f, C, n, C_q, n_q = tape.m_pre, tape.i, tape.f, tape.C, tape.n, tape.C_q, tape.n_q
-    abs_n_q, h_exp, max_abs_n_q = tape.abs_n_q, tape.h_exp, tape.max_abs_n_q
+    x, C_prev, n_prev, sqrt_K, q = tape.x, tape.C_rows[:-1], tape.n_rows[:-1], tape.sqrt_K, tape.q
+    k, v, o, log_i, log_f_softplus = tape.k, tape.v, tape.o, tape.log_i, tape.log_f_softplus
+    m_pre, i, f, C, n, C_q = tape.m_pre, tape.i, tape.f, tape.C_rows[1:], tape.n_rows[1:], tape.C_q
+    n_q, h_exp = tape.n_q, tape.h_exp
     d_n = np.empty((T, B, K), dtype)
     d_C = np.empty((T, B, H, K), dtype)
     d_f_pre, d_i_pre, d_m, d_m_pre = (np.empty((T, B), dtype) for _ in range(4))
 
     # all steps at once
+    abs_n_q = np.abs(n_q)
+    max_abs_n_q = np.maximum(abs_n_q, h_exp)
     d_h_by_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
     d_max_abs_n_q = d_h_by_max_abs_n_q.sum(axis=2)
     d_n_q = (
@@ -219,7 +246,6 @@ def backward(params, tape, dy, dstate=None):
     d_x_W_q_x = times(d_q, W_q)
     d_x_W_o_x = times(d_o_pre, W_o)
     dn_dn = d_n_q[:, :, None] * q
-    dC_dC = d_C_q[:, :, :, None] * q[:, :, None]
     local_m = -d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) * h_exp
     dm_dm_pre = np.greater_equal(m_pre, log_i).astype(dtype)
 
@@ -227,16 +253,18 @@ def backward(params, tape, dy, dstate=None):
     d_n_next = dstate["n"]
     d_m_next = dstate["m"]
     for t in reversed(range(T)):
+        # through C = f * C[t-1] + i * outer(v, k)
+        v_k = v[t, :, :, None] * k[t, :, None]
         # through n = f * n[t-1] + i * k
         d_n[t] = d_n_next + dn_dn[t]
         # through C = f * C[t-1] + i * outer(v, k)
-        d_C[t] = d_C_next + dC_dC[t]
+        d_C[t] = d_C_next + d_C_q[t, :, :, None] * q[t, :, None]
         # through f = exp(log_f + m[t-1] - m)
         d_f_pre[t] = (
             (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t])) * f[t]
         )
         # through i = exp(log_i - m)
-        d_i_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], v_k[t]) + np.einsum("bk,bk->b", d_n[t], k[t])) * i[t]
+        d_i_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], v_k) + np.einsum("bk,bk->b", d_n[t], k[t])) * i[t]
         # through m = max(log_f + m[t-1], log_i)
         d_m[t] = d_m_next - d_i_pre[t] - d_f_pre[t] + local_m[t]
         d_m_pre[t] = d_m[t] * dm_dm_pre[t]
@@ -293,6 +321,192 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, K = size["T"], size["K"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    C_rows, C_prev, C = carried(state["C"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    # k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T, b_q)
+    k = times(x, W_k.T) / sqrt_K + b_k
+    v = times(x, W_v.T, b_v)
+    o = sigmoid(times(x, W_o.T) + b_o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+
+    for t in range(T):
+        # m = max(log_f + m[t-1], log_i)
+        m[t] = np.maximum(log_f[t] + m_prev[t], log_i[t])
+        # i = exp(log_i - m)
+        i = np.exp(log_i[t] - m[t])
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f[t] + m_prev[t] - m[t])
+        # C = f * C[t-1] + i * outer(v, k)
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v[t, :, :, None] * k[t, :, None]
+        # n = f * n[t-1] + i * k
+        n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
+
+    # all steps at once
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    h = (
+        o
+        * (np.einsum("tbhk,tbk->tbh", C, q))
+        / np.maximum(np.abs(n_q[:, :, None]), np.exp(-m[:, :, None]))
+    )
+
+    tape = States(size, dtype, x, C_rows, n_rows, m_rows)
+    last = {"C": C_rows[-1].copy(), "n": n_rows[-1].copy(), "m": m_rows[-1].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    W_q, b_q, W_k, b_k, W_v = params["W_q"], params["b_q"], params["W_k"], params["b_k"], params["W_v"]
+    b_v, W_o, b_o, w_i, b_i = params["b_v"], params["W_o"], params["b_o"], params["w_i"], params["b_i"]
+    w_f, b_f = params["w_f"], params["b_f"]
+    x, C_prev, n_prev, m_prev = tape.x, tape.C_rows[:-1], tape.n_rows[:-1], tape.m_rows[:-1]
+    m, C, n = tape.m_rows[1:], tape.C_rows[1:], tape.n_rows[1:]
+    d_n = np.empty((T, B, K), dtype)
+    d_C = np.empty((T, B, H, K), dtype)
+    d_f_pre, d_i_pre, d_m, d_m_pre = (np.empty((T, B), dtype) for _ in range(4))
+    sqrt_K = dtype.type(math.sqrt(K))
+
+    # all steps at once
+    q = times(x, W_q.T, b_q)
+    k = times(x, W_k.T) / sqrt_K + b_k
+    v = times(x, W_v.T, b_v)
+    o = sigmoid(times(x, W_o.T) + b_o)
+    log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
+    log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
+    log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+    log_f = -log_f_softplus
+    m_pre = log_f + m_prev
+    i = np.exp(log_i - m)
+    f = np.exp(log_f + m_prev - m)
+    C_q = np.einsum("tbhk,tbk->tbh", C, q)
+    n_q = np.einsum("tbk,tbk->tb", n, q)
+    abs_n_q = np.abs(n_q)
+    h_exp = np.exp(-m)
+    max_abs_n_q = np.maximum(abs_n_q, h_exp)
+    d_h_by_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
+    d_max_abs_n_q = d_h_by_max_abs_n_q.sum(axis=2)
+    d_n_q = (
+        d_max_abs_n_q
+        * np.greater_equal(abs_n_q, h_exp).astype(dtype)
+        * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
+    )
+    d_C_q = dy * o / max_abs_n_q[:, :, None]
+    d_o_pre = dy * C_q * o * (1 - o) / max_abs_n_q[:, :, None]
+    d_q = np.einsum("tbh,tbhk->tbk", d_C_q, C) + d_n_q[:, :, None] * n
+    d_x_W_q_x = times(d_q, W_q)
+    d_x_W_o_x = times(d_o_pre, W_o)
+    dn_dn = d_n_q[:, :, None] * q
+    local_m = -d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) * h_exp
+    dm_dm_pre = np.greater_equal(m_pre, log_i).astype(dtype)
+
+    d_C_next = dstate["C"]
+    d_n_next = dstate["n"]
+    d_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through C = f * C[t-1] + i * outer(v, k)
+        v_k = v[t, :, :, None] * k[t, :, None]
+        # through n = f * n[t-1] + i * k
+        d_n[t] = d_n_next + dn_dn[t]
+        # through C = f * C[t-1] + i * outer(v, k)
+        d_C[t] = d_C_next + d_C_q[t, :, :, None] * q[t, :, None]
+        # through f = exp(log_f + m[t-1] - m)
+        d_f_pre[t] = (
+            (np.einsum("bhk,bhk->b", d_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_n[t], n_prev[t])) * f[t]
+        )
+        # through i = exp(log_i - m)
+        d_i_pre[t] = (np.einsum("bhk,bhk->b", d_C[t], v_k) + np.einsum("bk,bk->b", d_n[t], k[t])) * i[t]
+        # through m = max(log_f + m[t-1], log_i)
+        d_m[t] = d_m_next - d_i_pre[t] - d_f_pre[t] + local_m[t]
+        d_m_pre[t] = d_m[t] * dm_dm_pre[t]
+        d_C_prev = d_C[t] * f[t, :, None, None]
+        d_n_prev = d_n[t] * f[t, :, None]
+        d_m_prev = d_m_pre[t] + d_f_pre[t]
+        d_C_next, d_n_next, d_m_next = d_C_prev, d_n_prev, d_m_prev
+
+    # all steps at once
+    d_v_k = d_C * i[:, :, None, None]
+    d_log_f_pre = -(-d_m_pre - d_f_pre) * np.expm1(-log_f_softplus)
+    d_w_f_x = -d_log_f_pre
+    d_log_i = d_m * np.greater(log_i, m_pre).astype(dtype) + d_i_pre
+    d_v = np.einsum("tbhk,tbk->tbh", d_v_k, k)
+    d_k = np.einsum("tbhk,tbh->tbk", d_v_k, v) + d_n * i[:, :, None]
+    d_W_k_x = d_k / sqrt_K
+    d_x = (
+        d_x_W_q_x
+        + times(d_W_k_x, W_k)
+        + times(d_v, W_v)
+        + d_x_W_o_x
+        + d_log_i[:, :, None] * w_i
+        + d_w_f_x[:, :, None] * w_f
+    )
+    d_W_q = outer_sum(d_q, x)
+    d_b_q = d_q.sum(axis=(0, 1))
+    d_W_k = outer_sum(d_W_k_x, x)
+    d_b_k = d_k.sum(axis=(0, 1))
+    d_W_v = outer_sum(d_v, x)
+    d_b_v = d_v.sum(axis=(0, 1))
+    d_W_o = outer_sum(d_o_pre, x)
+    d_b_o = d_o_pre.sum(axis=(0, 1))
+    d_w_i = np.einsum("tb,tbi->i", d_log_i, x)
+    d_b_i = d_log_i.sum(axis=(0, 1))
+    d_w_f = np.einsum("tb,tbi->i", d_w_f_x, x)
+    d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
+    d_b_f = -d_b_f_log_f_pre
+
+    dparams = {
+        "W_q": d_W_q,
+        "b_q": d_b_q,
+        "W_k": d_W_k,
+        "b_k": d_b_k,
+        "W_v": d_W_v,
+        "b_v": d_b_v,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+        "w_i": d_w_i,
+        "b_i": np.asarray(d_b_i),
+        "w_f": d_w_f,
+        "b_f": np.asarray(d_b_f),
+    }
+    dstart = {"C": d_C_next, "n": d_n_next, "m": d_m_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -313,12 +527,11 @@ def infer(params, x, state=None):
     # all steps at once
     q = times(x, W_q.T, b_q)
     k = times(x, W_k.T) / sqrt_K + b_k
-    W_v_x = times(x, W_v.T)
+    v = times(x, W_v.T, b_v)
     o = sigmoid(times(x, W_o.T) + b_o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
     log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
-    v_k = (W_v_x[:, :, :, None] + b_v[:, None]) * k[:, :, None]
 
     for t in range(T):
         # m = max(log_f + m[t-1], log_i)
@@ -328,7 +541,7 @@ def infer(params, x, state=None):
         # f = exp(log_f + m[t-1] - m)
         f = np.exp(log_f[t] + m_prev[t] - m[t])
         # C = f * C[t-1] + i * outer(v, k)
-        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v[t, :, :, None] * k[t, :, None]
         # n = f * n[t-1] + i * k
         n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
 
@@ -362,12 +575,11 @@ def step(params, x, state=None):
     # all steps at once
     q = times(x, W_q.T, b_q)
     k = times(x, W_k.T) / sqrt_K + b_k
-    W_v_x = times(x, W_v.T)
+    v = times(x, W_v.T, b_v)
     o = sigmoid(times(x, W_o.T) + b_o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
     log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
-    v_k = (W_v_x[:, :, :, None] + b_v[:, None]) * k[:, :, None]
 
     for t in range(T):
         # m = max(log_f + m[t-1], log_i)
@@ -377,7 +589,7 @@ def step(params, x, state=None):
         # f = exp(log_f + m[t-1] - m)
         f = np.exp(log_f[t] + m_prev[t] - m[t])
         # C = f * C[t-1] + i * outer(v, k)
-        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v[t, :, :, None] * k[t, :, None]
         # n = f * n[t-1] + i * k
         n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
 
@@ -427,9 +639,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_q = times(x, dot_W_q.T) + times(dot_x, W_q.T) + dot_b_q
     k = times(x, W_k.T) / sqrt_K + b_k
     dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / sqrt_K + dot_b_k
-    dot_W_v_x_W_v = times(x, dot_W_v.T)
-    dot_W_v_x_x = times(dot_x, W_v.T)
     v = times(x, W_v.T, b_v)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T) + dot_b_v
     o = sigmoid(times(x, W_o.T) + b_o)
     dot_o = (times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o) * o * (1 - o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
@@ -440,11 +651,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_log_f = (
         (-np.einsum("i,tbi->tb", dot_w_f, x) - np.einsum("i,tbi->tb", w_f, dot_x) - dot_b_f)
         * np.expm1(-log_f_softplus)
-    )
-    v_k = v[:, :, :, None] * k[:, :, None]
-    dot_v_k = (
-        (dot_W_v_x_W_v[:, :, :, None] + dot_W_v_x_x[:, :, :, None] + dot_b_v[:, None]) * k[:, :, None]
-        + dot_k[:, :, None] * v[:, :, :, None]
     )
 
     for t in range(T):
@@ -462,12 +668,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         f = np.exp(log_f[t] + m_prev[t] - m[t])
         dot_f = (dot_log_f[t] + dot_m_prev[t] - dot_m[t]) * f
         # C = f * C[t-1] + i * outer(v, k)
-        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k[t]
+        v_k = v[t, :, :, None] * k[t, :, None]
+        C[t] = f[:, None, None] * C_prev[t] + i[:, None, None] * v_k
         dot_C[t] = (
             dot_f[:, None, None] * C_prev[t]
             + dot_C_prev[t] * f[:, None, None]
-            + dot_i[:, None, None] * v_k[t]
-            + dot_v_k[t] * i[:, None, None]
+            + dot_i[:, None, None] * v_k
+            + (dot_v[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * v[t, :, :, None])
+            * i[:, None, None]
         )
         # n = f * n[t-1] + i * k
         n[t] = f[:, None] * n_prev[t] + i[:, None] * k[t]
@@ -540,7 +748,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_C_rows, dot_C_prev, dot_C = carried(dot_state["C"], T)
     dot_n_rows, dot_n_prev, dot_n = carried(dot_state["n"], T)
     dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
-    m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f = (np.empty((T, B), dtype) for _ in range(7))
+    m_pre, dot_i_pre, i, dot_f_pre, f = (np.empty((T, B), dtype) for _ in range(5))
     # k = (W_k @ x) / sqrt(K) + b_k
     sqrt_K = dtype.type(math.sqrt(K))
 
@@ -553,7 +761,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T) + dot_b_v
     dot_o_pre = times(x, dot_W_o.T) + times(dot_x, W_o.T) + dot_b_o
     o = sigmoid(times(x, W_o.T) + b_o)
-    dot_o = dot_o_pre * o * (1 - o)
     log_i = np.einsum("i,tbi->tb", w_i, x) + b_i
     dot_log_i = np.einsum("i,tbi->tb", dot_w_i, x) + np.einsum("i,tbi->tb", w_i, dot_x) + dot_b_i
     log_f_pre = -np.einsum("i,tbi->tb", w_f, x) - b_f
@@ -561,8 +768,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
     log_f = -log_f_softplus
     dot_log_f = dot_log_f_pre * np.expm1(-log_f_softplus)
-    v_k = v[:, :, :, None] * k[:, :, None]
-    dot_v_k = dot_v[:, :, :, None] * k[:, :, None] + dot_k[:, :, None] * v[:, :, :, None]
 
     for t in range(T):
         # m = max(log_f + m[t-1], log_i)
@@ -575,25 +780,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = exp(log_i - m)
         dot_i_pre[t] = dot_log_i[t] - dot_m[t]
         i[t] = np.exp(log_i[t] - m[t])
-        dot_i[t] = dot_i_pre[t] * i[t]
+        dot_i = dot_i_pre[t] * i[t]
         # f = exp(log_f + m[t-1] - m)
         dot_f_pre[t] = dot_log_f[t] + dot_m_prev[t] - dot_m[t]
         f[t] = np.exp(log_f[t] + m_prev[t] - m[t])
-        dot_f[t] = dot_f_pre[t] * f[t]
+        dot_f = dot_f_pre[t] * f[t]
         # C = f * C[t-1] + i * outer(v, k)
-        C[t] = f[t, :, None, None] * C_prev[t] + i[t, :, None, None] * v_k[t]
+        v_k = v[t, :, :, None] * k[t, :, None]
+        C[t] = f[t, :, None, None] * C_prev[t] + i[t, :, None, None] * v_k
         dot_C[t] = (
-            dot_f[t, :, None, None] * C_prev[t]
+            dot_f[:, None, None] * C_prev[t]
             + dot_C_prev[t] * f[t, :, None, None]
-            + dot_i[t, :, None, None] * v_k[t]
-            + dot_v_k[t] * i[t, :, None, None]
+            + dot_i[:, None, None] * v_k
+            + (dot_v[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * v[t, :, :, None])
+            * i[t, :, None, None]
         )
         # n = f * n[t-1] + i * k
         n[t] = f[t, :, None] * n_prev[t] + i[t, :, None] * k[t]
         dot_n[t] = (
-            dot_f[t, :, None] * n_prev[t]
+            dot_f[:, None] * n_prev[t]
             + dot_n_prev[t] * f[t, :, None]
-            + dot_i[t, :, None] * k[t]
+            + dot_i[:, None] * k[t]
             + dot_k[t] * i[t, :, None]
         )
 
@@ -603,7 +810,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     n_q = np.einsum("tbk,tbk->tb", n, q)
     abs_n_q = np.abs(n_q)
     h_exp = np.exp(-m)
-    max_abs_n_q = np.maximum(abs_n_q, h_exp)
     dot_max_abs_n_q = (
         (np.einsum("tbk,tbk->tb", dot_n, q) + np.einsum("tbk,tbk->tb", n, dot_q))
         * (np.greater(n_q, 0).astype(dtype) - np.greater(0, n_q).astype(dtype))
@@ -616,6 +822,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_pre, d_m_pre = (np.empty((T, B), dtype) for _ in range(2))
 
     # all steps at once
+    dot_o = dot_o_pre * o * (1 - o)
+    dot_i = dot_i_pre * i
+    dot_f = dot_f_pre * f
+    abs_n_q = np.abs(n_q)
+    max_abs_n_q = np.maximum(abs_n_q, h_exp)
     d_dot_h_by_dot_max_abs_n_q = -dy * o * C_q / max_abs_n_q[:, :, None]**2
     d_dot_max_abs_n_q = d_dot_h_by_dot_max_abs_n_q.sum(axis=2)
     d_dot_h_by_max_abs_n_q = (
@@ -673,8 +884,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_W_o_x_W_o = times(d_dot_o_pre, dot_W_o)
     ddot_n_ddot_n = d_dot_n_q[:, :, None] * q
     dn_dn = d_n_q[:, :, None] * q + d_dot_n_q[:, :, None] * dot_q
-    ddot_C_ddot_C = d_dot_C_q[:, :, :, None] * q[:, :, None]
-    dC_dC = d_C_q[:, :, :, None] * q[:, :, None] + d_dot_C_q[:, :, :, None] * dot_q[:, :, None]
     local_dot_m = -d_dot_h_exp * h_exp
     local_m = -(d_max_abs_n_q * np.greater(h_exp, abs_n_q).astype(dtype) - d_dot_h_exp * dot_m) * h_exp
     ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
@@ -686,12 +895,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_n_next = dstate["n"]
     d_dot_m_next = dstate["m"]
     for t in reversed(range(T)):
+        # through C = f * C[t-1] + i * outer(v, k)
+        v_k = v[t, :, :, None] * k[t, :, None]
+        dot_v_k = dot_v[t, :, :, None] * k[t, :, None] + dot_k[t, :, None] * v[t, :, :, None]
         # through n = f * n[t-1] + i * k
         d_dot_n[t] = d_dot_n_next + ddot_n_ddot_n[t]
         d_n[t] = d_n_next + dn_dn[t]
         # through C = f * C[t-1] + i * outer(v, k)
-        d_dot_C[t] = d_dot_C_next + ddot_C_ddot_C[t]
-        d_C[t] = d_C_next + dC_dC[t]
+        d_dot_C[t] = d_dot_C_next + d_dot_C_q[t, :, :, None] * q[t, :, None]
+        d_C[t] = (
+            d_C_next + d_C_q[t, :, :, None] * q[t, :, None] + d_dot_C_q[t, :, :, None] * dot_q[t, :, None]
+        )
         # through f = exp(log_f + m[t-1] - m)
         d_dot_f = (
             np.einsum("bhk,bhk->b", d_dot_C[t], C_prev[t]) + np.einsum("bk,bk->b", d_dot_n[t], n_prev[t])
@@ -708,13 +922,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             * f[t]
         )
         # through i = exp(log_i - m)
-        d_dot_i = np.einsum("bhk,bhk->b", d_dot_C[t], v_k[t]) + np.einsum("bk,bk->b", d_dot_n[t], k[t])
+        d_dot_i = np.einsum("bhk,bhk->b", d_dot_C[t], v_k) + np.einsum("bk,bk->b", d_dot_n[t], k[t])
         d_dot_i_pre[t] = d_dot_i * i[t]
         d_i_pre[t] = (
             (
                 d_dot_i * dot_i_pre[t]
-                + np.einsum("bhk,bhk->b", d_C[t], v_k[t])
-                + np.einsum("bhk,bhk->b", d_dot_C[t], dot_v_k[t])
+                + np.einsum("bhk,bhk->b", d_C[t], v_k)
+                + np.einsum("bhk,bhk->b", d_dot_C[t], dot_v_k)
                 + np.einsum("bk,bk->b", d_n[t], k[t])
                 + np.einsum("bk,bk->b", d_dot_n[t], dot_k[t])
             )
@@ -840,6 +1054,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -894,7 +1132,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -59,6 +59,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -68,13 +69,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     y_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     f: np.ndarray  # ()
     z: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -96,25 +114,33 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
     b_o = params["b_o"]
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    z, i, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
+    z, i, o = (np.empty((T, B, H), dtype) for _ in range(3))
     # f = 1
     f = dtype.type(1)
     W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
@@ -138,10 +164,9 @@ def forward(params, x, state=None):
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         o[t] = sigmoid(R_zio_y[..., 2 * H:3 * H] + p_o * c[t] + o_in[t])
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        y[t] = tanh_c[t] * o[t]
+        y[t] = np.tanh(c[t]) * o[t]
 
-    tape = Tape(size, dtype, x, y_prev, c_prev, f, z, i, c, o, tanh_c)
+    tape = Tape(size, dtype, x, y_prev, c_rows, f, z, i, o)
     last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
     return y.copy(), last, tape
 
@@ -157,16 +182,21 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, W_i, R_i, p_i = params["W_z"], params["R_z"], params["W_i"], params["R_i"], params["p_i"]
     W_o, R_o, p_o = params["W_o"], params["R_o"], params["p_o"]
-    x, y_prev, c_prev, f, z, i, c = tape.x, tape.y_prev, tape.c_prev, tape.f, tape.z, tape.i, tape.c
-    o, tanh_c = tape.o, tape.tanh_c
+    x, y_prev, c_prev, f, z, i = tape.x, tape.y_prev, tape.c_rows[:-1], tape.f, tape.z, tape.i
+    c, o = tape.c_rows[1:], tape.o
     d_zio_pre = np.empty((T, B, 3 * H), dtype)
     W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
     R_zio = np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1)
 
     # all steps at once
+    tanh_c = np.tanh(c)
     dy_do_pre = tanh_c * o * (1 - o)
     dy_dc = o * (1 - tanh_c**2)
     dc_di_pre = z * i * (1 - i)
@@ -222,6 +252,139 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    # f = 1
+    f = dtype.type(1)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    b_zio = np.concatenate([b_z, b_i, b_o], axis=-1)
+    R_zio = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1))
+
+    # all steps at once
+    zio_in = times(x, W_zio, b_zio)
+    i_in = zio_in[..., H:2 * H]
+    z_in = zio_in[..., :H]
+    o_in = zio_in[..., 2 * H:3 * H]
+
+    for t in range(T):
+        R_zio_y = y_prev[t] @ R_zio
+        # c = z * i + c[t-1] * f
+        c[t] = (
+            np.tanh(R_zio_y[..., :H] + z_in[t]) * sigmoid(R_zio_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
+            + c_prev[t] * f
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c[t]) * sigmoid(c[t] * p_o + R_zio_y[..., 2 * H:3 * H] + o_in[t])
+
+    tape = States(size, dtype, x, y_prev, c_rows)
+    last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_o, R_o, p_o = params["p_i"], params["b_i"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    x, y_prev, c_prev, c = tape.x, tape.y_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_zio_pre = np.empty((T, B, 3 * H), dtype)
+    f = dtype.type(1)
+    W_zio = np.concatenate([W_z.T, W_i.T, W_o.T], axis=-1)
+    R_zio = np.concatenate([R_z.T, R_i.T, R_o.T], axis=-1)
+
+    # all steps at once
+    W_zio_x = times(x, W_zio)
+    R_zio_y = times(y_prev, R_zio)
+    z = np.tanh(W_zio_x[..., :H] + R_zio_y[..., :H] + b_z)
+    i = sigmoid(W_zio_x[..., H:2 * H] + R_zio_y[..., H:2 * H] + p_i * c_prev + b_i)
+    o = sigmoid(W_zio_x[..., 2 * H:3 * H] + R_zio_y[..., 2 * H:3 * H] + p_o * c + b_o)
+    tanh_c = np.tanh(c)
+    dy_do_pre = tanh_c * o * (1 - o)
+    dy_dc = o * (1 - tanh_c**2)
+    dc_di_pre = z * i * (1 - i)
+    dc_dz_pre = i * (1 - z**2)
+
+    d_y_next = dstate["y"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through y = tanh(c) * o
+        d_y = dy[t] + d_y_next
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        d_o_pre = d_y * dy_do_pre[t]
+        # through c = z * i + c[t-1] * f
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        d_i_pre = d_c * dc_di_pre[t]
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_o_pre], axis=-1, out=d_zio_pre[t])
+        d_y_prev = d_zio_pre[t] @ R_zio.T
+        d_c_prev = d_i_pre * p_i + d_c * f
+        d_y_next, d_c_next = d_y_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_zio_pre, W_zio.T)
+    d_W_zio = outer_sum(x, d_zio_pre)
+    d_W_z = d_W_zio[..., :H].T
+    d_R_zio = outer_sum(y_prev, d_zio_pre)
+    d_R_z = d_R_zio[..., :H].T
+    d_b_zio = d_zio_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zio[..., :H]
+    d_W_i = d_W_zio[..., H:2 * H].T
+    d_R_i = d_R_zio[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zio_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zio[..., H:2 * H]
+    d_W_o = d_W_zio[..., 2 * H:3 * H].T
+    d_R_o = d_R_zio[..., 2 * H:3 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zio_pre[..., 2 * H:3 * H], c)
+    d_b_o = d_b_zio[..., 2 * H:3 * H]
+
+    dparams = {
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "p_i": d_p_i,
+        "b_i": d_b_i.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "p_o": d_p_o,
+        "b_o": d_b_o.copy(),
+    }
+    dstart = {"y": d_y_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -421,8 +584,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_o_pre, o = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_o, tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_z_pre, z, dot_i_pre, i, dot_o_pre, o, dot_o, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(8))
     # f = 1
     f = dtype.type(1)
     W_z_T = W_z.T
@@ -456,7 +618,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zio_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
             parts4[..., 3 * H:4 * H]
@@ -466,10 +627,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f
-        dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f
+        dot_c[t] = (
+            dot_z_pre[t] * (1 - z[t]**2) * i[t]
+            + z[t] * dot_i_pre[t] * i[t] * (1 - i[t])
+            + dot_c_prev[t] * f
+        )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
             parts4[..., 5 * H:6 * H]
@@ -481,15 +645,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         o[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        y[t] = tanh_c[t] * o[t]
-        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        y[t] = tanh_c * o[t]
+        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c
     d_parts_pre = np.empty((T, B, 6 * H), dtype)
     parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_o.T, dot_W_o.T], axis=-1)
     parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_o.T, dot_R_o.T], axis=-1)
 
     # all steps at once
+    dot_z = dot_z_pre * (1 - z**2)
+    dot_i = dot_i_pre * i * (1 - i)
+    tanh_c = np.tanh(c)
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -621,6 +788,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -675,7 +866,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

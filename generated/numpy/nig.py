@@ -57,6 +57,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -66,13 +67,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     y_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     i: np.ndarray  # ()
     z: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -94,25 +112,33 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, b_z, W_f, R_f = params["W_z"], params["R_z"], params["b_z"], params["W_f"], params["R_f"]
     p_f, b_f, W_o, R_o, p_o = params["p_f"], params["b_f"], params["W_o"], params["R_o"], params["p_o"]
     b_o = params["b_o"]
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    z, f, o, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
+    z, f, o = (np.empty((T, B, H), dtype) for _ in range(3))
     # i = 1
     i = dtype.type(1)
     W_zfo = np.concatenate([W_z.T, W_f.T, W_o.T], axis=-1)
@@ -136,10 +162,9 @@ def forward(params, x, state=None):
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         o[t] = sigmoid(R_zfo_y[..., 2 * H:3 * H] + p_o * c[t] + o_in[t])
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        y[t] = tanh_c[t] * o[t]
+        y[t] = np.tanh(c[t]) * o[t]
 
-    tape = Tape(size, dtype, x, y_prev, c_prev, i, z, f, c, o, tanh_c)
+    tape = Tape(size, dtype, x, y_prev, c_rows, i, z, f, o)
     last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
     return y.copy(), last, tape
 
@@ -155,16 +180,21 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, W_f, R_f, p_f = params["W_z"], params["R_z"], params["W_f"], params["R_f"], params["p_f"]
     W_o, R_o, p_o = params["W_o"], params["R_o"], params["p_o"]
-    x, y_prev, c_prev, i, z, f, c = tape.x, tape.y_prev, tape.c_prev, tape.i, tape.z, tape.f, tape.c
-    o, tanh_c = tape.o, tape.tanh_c
+    x, y_prev, c_prev, i, z, f = tape.x, tape.y_prev, tape.c_rows[:-1], tape.i, tape.z, tape.f
+    c, o = tape.c_rows[1:], tape.o
     d_zfo_pre = np.empty((T, B, 3 * H), dtype)
     W_zfo = np.concatenate([W_z.T, W_f.T, W_o.T], axis=-1)
     R_zfo = np.concatenate([R_z.T, R_f.T, R_o.T], axis=-1)
 
     # all steps at once
+    tanh_c = np.tanh(c)
     dy_do_pre = tanh_c * o * (1 - o)
     dy_dc = o * (1 - tanh_c**2)
     dc_df_pre = c_prev * f * (1 - f)
@@ -220,6 +250,138 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_f, R_f = params["W_z"], params["R_z"], params["b_z"], params["W_f"], params["R_f"]
+    p_f, b_f, W_o, R_o, p_o = params["p_f"], params["b_f"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    # i = 1
+    i = dtype.type(1)
+    W_zfo = np.concatenate([W_z.T, W_f.T, W_o.T], axis=-1)
+    b_zfo = np.concatenate([b_z, b_f, b_o], axis=-1)
+    R_zfo = np.ascontiguousarray(np.concatenate([R_z.T, R_f.T, R_o.T], axis=-1))
+
+    # all steps at once
+    zfo_in = times(x, W_zfo, b_zfo)
+    f_in = zfo_in[..., H:2 * H]
+    z_in = zfo_in[..., :H]
+    o_in = zfo_in[..., 2 * H:3 * H]
+
+    for t in range(T):
+        R_zfo_y = y_prev[t] @ R_zfo
+        # c = z * i + c[t-1] * f
+        c[t] = (
+            np.tanh(R_zfo_y[..., :H] + z_in[t]) * i
+            + c_prev[t] * sigmoid(c_prev[t] * p_f + R_zfo_y[..., H:2 * H] + f_in[t])
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c[t]) * sigmoid(c[t] * p_o + R_zfo_y[..., 2 * H:3 * H] + o_in[t])
+
+    tape = States(size, dtype, x, y_prev, c_rows)
+    last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, R_z, b_z, W_f, R_f = params["W_z"], params["R_z"], params["b_z"], params["W_f"], params["R_f"]
+    p_f, b_f, W_o, R_o, p_o = params["p_f"], params["b_f"], params["W_o"], params["R_o"], params["p_o"]
+    b_o = params["b_o"]
+    x, y_prev, c_prev, c = tape.x, tape.y_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_zfo_pre = np.empty((T, B, 3 * H), dtype)
+    i = dtype.type(1)
+    W_zfo = np.concatenate([W_z.T, W_f.T, W_o.T], axis=-1)
+    R_zfo = np.concatenate([R_z.T, R_f.T, R_o.T], axis=-1)
+
+    # all steps at once
+    W_zfo_x = times(x, W_zfo)
+    R_zfo_y = times(y_prev, R_zfo)
+    f = sigmoid(W_zfo_x[..., H:2 * H] + R_zfo_y[..., H:2 * H] + p_f * c_prev + b_f)
+    o = sigmoid(W_zfo_x[..., 2 * H:3 * H] + R_zfo_y[..., 2 * H:3 * H] + p_o * c + b_o)
+    tanh_c = np.tanh(c)
+    dy_do_pre = tanh_c * o * (1 - o)
+    dy_dc = o * (1 - tanh_c**2)
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_dz_pre = i * (1 - np.tanh(W_zfo_x[..., :H] + R_zfo_y[..., :H] + b_z)**2)
+
+    d_y_next = dstate["y"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through y = tanh(c) * o
+        d_y = dy[t] + d_y_next
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        d_o_pre = d_y * dy_do_pre[t]
+        # through c = z * i + c[t-1] * f
+        d_c = d_c_next + d_o_pre * p_o + d_y * dy_dc[t]
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        d_f_pre = d_c * dc_df_pre[t]
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_f_pre, d_o_pre], axis=-1, out=d_zfo_pre[t])
+        d_y_prev = d_zfo_pre[t] @ R_zfo.T
+        d_c_prev = d_f_pre * p_f + d_c * f[t]
+        d_y_next, d_c_next = d_y_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_zfo_pre, W_zfo.T)
+    d_W_zfo = outer_sum(x, d_zfo_pre)
+    d_W_z = d_W_zfo[..., :H].T
+    d_R_zfo = outer_sum(y_prev, d_zfo_pre)
+    d_R_z = d_R_zfo[..., :H].T
+    d_b_zfo = d_zfo_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zfo[..., :H]
+    d_W_f = d_W_zfo[..., H:2 * H].T
+    d_R_f = d_R_zfo[..., H:2 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zfo_pre[..., H:2 * H], c_prev)
+    d_b_f = d_b_zfo[..., H:2 * H]
+    d_W_o = d_W_zfo[..., 2 * H:3 * H].T
+    d_R_o = d_R_zfo[..., 2 * H:3 * H].T
+    d_p_o = np.einsum("tbh,tbh->h", d_zfo_pre[..., 2 * H:3 * H], c)
+    d_b_o = d_b_zfo[..., 2 * H:3 * H]
+
+    dparams = {
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
+        "p_f": d_p_f,
+        "b_f": d_b_f.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "p_o": d_p_o,
+        "b_o": d_b_o.copy(),
+    }
+    dstart = {"y": d_y_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -419,8 +581,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_z_pre, z, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o = (np.empty((T, B, H), dtype) for _ in range(8))
-    tanh_c, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    dot_z_pre, z, dot_f_pre, f, dot_o_pre, o, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(7))
     # i = 1
     i = dtype.type(1)
     W_z_T = W_z.T
@@ -463,10 +624,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_f_in[t]
         )
         f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i + c_prev[t] * f[t]
-        dot_c[t] = dot_z_pre[t] * (1 - z[t]**2) * i + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
+        dot_c[t] = (
+            dot_z_pre[t] * (1 - z[t]**2) * i
+            + dot_c_prev[t] * f[t]
+            + dot_f_pre[t] * f[t] * (1 - f[t]) * c_prev[t]
+        )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
             parts4[..., 5 * H:6 * H]
@@ -476,17 +640,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_o_in[t]
         )
         o[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_o * c[t] + o_in[t])
-        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c[t]**2)
-        y[t] = tanh_c[t] * o[t]
-        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c[t]
+        tanh_c = np.tanh(c[t])
+        dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
+        y[t] = tanh_c * o[t]
+        dot_y[t] = dot_tanh_c[t] * o[t] + dot_o_pre[t] * o[t] * (1 - o[t]) * tanh_c
     d_parts_pre = np.empty((T, B, 6 * H), dtype)
     parts = np.concatenate([W_z.T, dot_W_z.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T], axis=-1)
     parts3 = np.concatenate([R_z.T, dot_R_z.T, R_f.T, dot_R_f.T, R_o.T, dot_R_o.T], axis=-1)
 
     # all steps at once
+    dot_f = dot_f_pre * f * (1 - f)
+    dot_o = dot_o_pre * o * (1 - o)
+    tanh_c = np.tanh(c)
     ddot_o_ddot_o_pre = o * (1 - o)
     ddot_o_do_pre = dot_o_pre * (1 - o) - dot_o_pre * o
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
@@ -620,6 +786,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -674,7 +864,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -57,6 +57,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -66,12 +67,30 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     y_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     o: np.ndarray  # ()
     z: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    tanh_c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -93,25 +112,33 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
     p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
     b_f = params["b_f"]
     y_rows, y_prev, y = carried(state["y"], T)
     c_rows, c_prev, c = carried(state["c"], T)
-    z, i, f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(4))
+    z, i, f = (np.empty((T, B, H), dtype) for _ in range(3))
     # o = 1
     o = dtype.type(1)
     W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
@@ -135,10 +162,9 @@ def forward(params, x, state=None):
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        y[t] = tanh_c[t] * o
+        y[t] = np.tanh(c[t]) * o
 
-    tape = Tape(size, dtype, x, y_prev, c_prev, o, z, i, f, tanh_c)
+    tape = Tape(size, dtype, x, y_prev, c_rows, o, z, i, f)
     last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
     return y.copy(), last, tape
 
@@ -154,17 +180,21 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, W_i, R_i, p_i = params["W_z"], params["R_z"], params["W_i"], params["R_i"], params["p_i"]
     W_f, R_f, p_f = params["W_f"], params["R_f"], params["p_f"]
-    x, y_prev, c_prev, o, z, i, f = tape.x, tape.y_prev, tape.c_prev, tape.o, tape.z, tape.i, tape.f
-    tanh_c = tape.tanh_c
+    x, y_prev, c_prev, o, z, i, f = tape.x, tape.y_prev, tape.c_rows[:-1], tape.o, tape.z, tape.i, tape.f
+    c = tape.c_rows[1:]
     d_zif_pre = np.empty((T, B, 3 * H), dtype)
     W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
     R_zif = np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1)
 
     # all steps at once
-    dy_dc = o * (1 - tanh_c**2)
+    dy_dc = o * (1 - np.tanh(c)**2)
     dc_df_pre = c_prev * f * (1 - f)
     dc_di_pre = z * i * (1 - i)
     dc_dz_pre = i * (1 - z**2)
@@ -217,6 +247,136 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
+    b_f = params["b_f"]
+    y_rows, y_prev, y = carried(state["y"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    # o = 1
+    o = dtype.type(1)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    b_zif = np.concatenate([b_z, b_i, b_f], axis=-1)
+    R_zif = np.ascontiguousarray(np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1))
+
+    # all steps at once
+    zif_in = times(x, W_zif, b_zif)
+    f_in = zif_in[..., 2 * H:3 * H]
+    i_in = zif_in[..., H:2 * H]
+    z_in = zif_in[..., :H]
+
+    for t in range(T):
+        R_zif_y = y_prev[t] @ R_zif
+        # c = z * i + c[t-1] * f
+        c[t] = (
+            np.tanh(R_zif_y[..., :H] + z_in[t]) * sigmoid(R_zif_y[..., H:2 * H] + p_i * c_prev[t] + i_in[t])
+            + c_prev[t] * sigmoid(c_prev[t] * p_f + R_zif_y[..., 2 * H:3 * H] + f_in[t])
+        )
+        # y = tanh(c) * o
+        y[t] = np.tanh(c[t]) * o
+
+    tape = States(size, dtype, x, y_prev, c_rows)
+    last = {"y": y_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return y.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, R_z, b_z, W_i, R_i = params["W_z"], params["R_z"], params["b_z"], params["W_i"], params["R_i"]
+    p_i, b_i, W_f, R_f, p_f = params["p_i"], params["b_i"], params["W_f"], params["R_f"], params["p_f"]
+    b_f = params["b_f"]
+    x, y_prev, c_prev, c = tape.x, tape.y_prev, tape.c_rows[:-1], tape.c_rows[1:]
+    d_zif_pre = np.empty((T, B, 3 * H), dtype)
+    o = dtype.type(1)
+    W_zif = np.concatenate([W_z.T, W_i.T, W_f.T], axis=-1)
+    R_zif = np.concatenate([R_z.T, R_i.T, R_f.T], axis=-1)
+
+    # all steps at once
+    W_zif_x = times(x, W_zif)
+    R_zif_y = times(y_prev, R_zif)
+    z = np.tanh(W_zif_x[..., :H] + R_zif_y[..., :H] + b_z)
+    i = sigmoid(W_zif_x[..., H:2 * H] + R_zif_y[..., H:2 * H] + p_i * c_prev + b_i)
+    f = sigmoid(W_zif_x[..., 2 * H:3 * H] + R_zif_y[..., 2 * H:3 * H] + p_f * c_prev + b_f)
+    dy_dc = o * (1 - np.tanh(c)**2)
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_di_pre = z * i * (1 - i)
+    dc_dz_pre = i * (1 - z**2)
+
+    d_y_next = dstate["y"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = z * i + c[t-1] * f
+        d_c = d_c_next + (dy[t] + d_y_next) * dy_dc[t]
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        d_f_pre = d_c * dc_df_pre[t]
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        d_i_pre = d_c * dc_di_pre[t]
+        # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_i_pre, d_f_pre], axis=-1, out=d_zif_pre[t])
+        d_y_prev = d_zif_pre[t] @ R_zif.T
+        d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
+        d_y_next, d_c_next = d_y_prev, d_c_prev
+
+    # all steps at once
+    d_x = times(d_zif_pre, W_zif.T)
+    d_W_zif = outer_sum(x, d_zif_pre)
+    d_W_z = d_W_zif[..., :H].T
+    d_R_zif = outer_sum(y_prev, d_zif_pre)
+    d_R_z = d_R_zif[..., :H].T
+    d_b_zif = d_zif_pre.sum(axis=(0, 1))
+    d_b_z = d_b_zif[..., :H]
+    d_W_i = d_W_zif[..., H:2 * H].T
+    d_R_i = d_R_zif[..., H:2 * H].T
+    d_p_i = np.einsum("tbh,tbh->h", d_zif_pre[..., H:2 * H], c_prev)
+    d_b_i = d_b_zif[..., H:2 * H]
+    d_W_f = d_W_zif[..., 2 * H:3 * H].T
+    d_R_f = d_R_zif[..., 2 * H:3 * H].T
+    d_p_f = np.einsum("tbh,tbh->h", d_zif_pre[..., 2 * H:3 * H], c_prev)
+    d_b_f = d_b_zif[..., 2 * H:3 * H]
+
+    dparams = {
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "p_i": d_p_i,
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "R_f": d_R_f.copy(),
+        "p_f": d_p_f,
+        "b_f": d_b_f.copy(),
+    }
+    dstart = {"y": d_y_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -414,8 +574,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_f, tanh_c = (np.empty((T, B, H), dtype) for _ in range(2))
+    dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(7))
     # o = 1
     o = dtype.type(1)
     W_z_T = W_z.T
@@ -449,7 +608,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
             parts4[..., 3 * H:4 * H]
@@ -459,7 +617,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_i_in[t]
         )
         i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
             parts4[..., 5 * H:6 * H]
@@ -472,16 +629,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
-        dot_c[t] = dot_z[t] * i[t] + dot_i[t] * z[t] + dot_c_prev[t] * f[t] + dot_f[t] * c_prev[t]
+        dot_c[t] = (
+            dot_z_pre[t] * (1 - z[t]**2) * i[t]
+            + z[t] * dot_i_pre[t] * i[t] * (1 - i[t])
+            + dot_c_prev[t] * f[t]
+            + dot_f[t] * c_prev[t]
+        )
         # y = tanh(c) * o
-        tanh_c[t] = np.tanh(c[t])
-        y[t] = tanh_c[t] * o
-        dot_y[t] = dot_c[t] * (1 - tanh_c[t]**2) * o
+        tanh_c = np.tanh(c[t])
+        y[t] = tanh_c * o
+        dot_y[t] = dot_c[t] * (1 - tanh_c**2) * o
     d_parts_pre = np.empty((T, B, 6 * H), dtype)
     parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
     parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T], axis=-1)
 
     # all steps at once
+    dot_z = dot_z_pre * (1 - z**2)
+    dot_i = dot_i_pre * i * (1 - i)
+    tanh_c = np.tanh(c)
     ddot_tanh_c_ddot_c = 1 - tanh_c**2
     ddot_tanh_c_dc = -2 * dot_c * tanh_c
     ddot_f_ddot_f_pre = f * (1 - f)
@@ -612,6 +777,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -666,7 +855,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

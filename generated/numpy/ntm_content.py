@@ -72,6 +72,7 @@ STATES = {
 OUTPUTS = {
     "r": ("D",),
 }
+MEMORY = ("all", "states", "sqrt")
 eps = 1e-6
 
 
@@ -82,26 +83,41 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     r_prev: np.ndarray  # (T, B, D)
-    M_prev: np.ndarray  # (T, B, N, D)
+    M_rows: np.ndarray  # (T+1, B, N, D)
     h: np.ndarray  # (T, B, H)
     k_w: np.ndarray  # (T, B, D)
     beta_w: np.ndarray  # (T, B)
     l_w_sqrt: np.ndarray  # (T, B, N)
     l_w_sqrt2: np.ndarray  # (T, B)
-    l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
     a_w: np.ndarray  # (T, B, N)
     e: np.ndarray  # (T, B, D)
     a: np.ndarray  # (T, B, D)
-    a_w_e: np.ndarray  # (T, B, N, D)
-    M: np.ndarray  # (T, B, N, D)
     k_r: np.ndarray  # (T, B, D)
     beta_r: np.ndarray  # (T, B)
     l_r_sqrt: np.ndarray  # (T, B, N)
     l_r_sqrt2: np.ndarray  # (T, B)
-    l_r: np.ndarray  # (T, B, N)
     M_k_r: np.ndarray  # (T, B, N)
     a_r: np.ndarray  # (T, B, N)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    r_prev: np.ndarray  # (T, B, D)
+    M_rows: np.ndarray  # (T+1, B, N, D)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, D, N, H, seed=0, dtype=np.float32):
@@ -125,18 +141,26 @@ def init(I, D, N, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns r (T, B, D): what was read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, D, N, H = size["T"], size["B"], size["D"], size["N"], size["H"]
     W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
     b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
@@ -146,8 +170,7 @@ def forward(params, x, state=None):
     h = np.empty((T, B, H), dtype)
     k_w, e, a, k_r = (np.empty((T, B, D), dtype) for _ in range(4))
     beta_w, l_w_sqrt2, beta_r, l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
-    l_w_sqrt, l_w, M_k_w, a_w, l_r_sqrt, l_r, M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(8))
-    a_w_e = np.empty((T, B, N, D), dtype)
+    l_w_sqrt, M_k_w, a_w, l_r_sqrt, M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(6))
     W_wear = np.ascontiguousarray(np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1))
 
     # all steps at once
@@ -165,10 +188,9 @@ def forward(params, x, state=None):
         # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         l_w_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M_prev[t], M_prev[t]) + eps)
         l_w_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_w[t], k_w[t]))
-        l_w[t] = l_w_sqrt[t] * l_w_sqrt2[t, :, None]
         # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
-        a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
+        a_w_arg = beta_w[t, :, None] * M_k_w[t] / (l_w_sqrt[t] * l_w_sqrt2[t, :, None]) + s_w
         max_a_w_arg = a_w_arg.max(axis=-1)
         exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
         sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
@@ -178,8 +200,7 @@ def forward(params, x, state=None):
         # a = W_a @ h
         a[t] = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-        a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
-        M[t] = M_prev[t] * (1 - a_w_e[t]) + a_w[t, :, :, None] * a[t, :, None]
+        M[t] = M_prev[t] * (1 - a_w[t, :, :, None] * e[t, :, None]) + a_w[t, :, :, None] * a[t, :, None]
         # k_r = W_r @ h
         k_r[t] = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
@@ -188,10 +209,9 @@ def forward(params, x, state=None):
         # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         l_r_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M[t], M[t]) + eps)
         l_r_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_r[t], k_r[t]))
-        l_r[t] = l_r_sqrt[t] * l_r_sqrt2[t, :, None]
         # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
-        a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
+        a_r_arg = beta_r[t, :, None] * M_k_r[t] / (l_r_sqrt[t] * l_r_sqrt2[t, :, None]) + s_r
         max_a_r_arg = a_r_arg.max(axis=-1)
         exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
         sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
@@ -199,8 +219,8 @@ def forward(params, x, state=None):
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
 
-    tape = Tape(size, dtype, x, r_prev, M_prev, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w, e, a,
-                a_w_e, M, k_r, beta_r, l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r)
+    tape = Tape(size, dtype, x, r_prev, M_rows, h, k_w, beta_w, l_w_sqrt, l_w_sqrt2, M_k_w, a_w, e, a, k_r,
+                beta_r, l_r_sqrt, l_r_sqrt2, M_k_r, a_r)
     last = {"r": r_rows[-1].copy(), "M": M_rows[-1].copy()}
     return r.copy(), last, tape
 
@@ -216,19 +236,25 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["r"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, D, N, H = size["T"], size["B"], size["D"], size["N"], size["H"]
     W_h, U_h, W_w, v_w, W_e = params["W_h"], params["U_h"], params["W_w"], params["v_w"], params["W_e"]
     W_a, W_r, v_r = params["W_a"], params["W_r"], params["v_r"]
-    x, r_prev, M_prev, h, k_w, beta_w = tape.x, tape.r_prev, tape.M_prev, tape.h, tape.k_w, tape.beta_w
-    l_w_sqrt, l_w_sqrt2, l_w, M_k_w, a_w = tape.l_w_sqrt, tape.l_w_sqrt2, tape.l_w, tape.M_k_w, tape.a_w
-    e, a, a_w_e, M, k_r, beta_r = tape.e, tape.a, tape.a_w_e, tape.M, tape.k_r, tape.beta_r
-    l_r_sqrt, l_r_sqrt2, l_r, M_k_r, a_r = tape.l_r_sqrt, tape.l_r_sqrt2, tape.l_r, tape.M_k_r, tape.a_r
+    x, r_prev, M_prev, h, k_w = tape.x, tape.r_prev, tape.M_rows[:-1], tape.h, tape.k_w
+    beta_w, l_w_sqrt, l_w_sqrt2, M_k_w = tape.beta_w, tape.l_w_sqrt, tape.l_w_sqrt2, tape.M_k_w
+    a_w, e, a, M, k_r, beta_r = tape.a_w, tape.e, tape.a, tape.M_rows[1:], tape.k_r, tape.beta_r
+    l_r_sqrt, l_r_sqrt2, M_k_r, a_r = tape.l_r_sqrt, tape.l_r_sqrt2, tape.M_k_r, tape.a_r
     d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_beta_r_pre, d_beta_w_pre = (np.empty((T, B), dtype) for _ in range(2))
     d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
     d_h_pre = np.empty((T, B, H), dtype)
 
     # all steps at once
+    l_w = l_w_sqrt * l_w_sqrt2[:, :, None]
+    l_r = l_r_sqrt * l_r_sqrt2[:, :, None]
     da_r_arg_dM_k_r = beta_r[:, :, None] / l_r
     da_r_arg_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
     da_r_arg_da_r_arg_by_beta_r = M_k_r / l_r
@@ -242,7 +268,6 @@ def backward(params, tape, dy, dstate=None):
     dbeta_w_dbeta_w_pre = -np.expm1(-beta_w)
     dl_w_sqrt2_dk_w = k_w / l_w_sqrt2[:, :, None]
     local_h_pre = 1 - h**2
-    dM_dM_prev = 1 - a_w_e
     dl_w_dM_prev = l_w_sqrt2[:, :, None, None] * M_prev / l_w_sqrt[:, :, :, None]
 
     d_r_next = dstate["r"]
@@ -305,7 +330,7 @@ def backward(params, tape, dy, dstate=None):
         d_M_prev = (
             d_l_w[:, :, None] * dl_w_dM_prev[t]
             + d_M_k_w[:, :, None] * k_w[t, :, None]
-            + d_M * dM_dM_prev[t]
+            + d_M * (1 - a_w[t, :, :, None] * e[t, :, None])
         )
         d_r_next, d_M_next = d_r_prev, d_M_prev
 
@@ -342,6 +367,252 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"r": d_r_next, "M": d_M_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, D = size["T"], size["D"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    r_rows, r_prev, r = carried(state["r"], T)
+    M_rows, M_prev, M = carried(state["M"], T)
+    W_wear = np.ascontiguousarray(np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1))
+
+    # all steps at once
+    h_in = times(x, W_h.T, b_h)
+
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        h = np.tanh(r_prev[t] @ U_h.T + h_in[t])
+        k_w_W_e_h_a_k_r = h @ W_wear
+        # k_w = W_w @ h
+        k_w = k_w_W_e_h_a_k_r[..., :D]
+        # beta_w = softplus(dot(v_w, h) + b_w)
+        beta_w_pre = np.einsum("h,bh->b", v_w, h) + b_w
+        # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        l_w_sum2 = np.einsum("bd,bd->b", k_w, k_w)
+        # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        a_w_arg = (
+            (np.log1p(np.exp(-np.abs(beta_w_pre[:, None]))) + np.maximum(beta_w_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M_prev[t], k_w))
+            / (
+                np.sqrt(np.einsum("bnd,bnd->bn", M_prev[t], M_prev[t]) + eps)
+                * np.sqrt(eps + l_w_sum2[:, None])
+            )
+            + s_w
+        )
+        max_a_w_arg = a_w_arg.max(axis=-1)
+        exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
+        sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
+        a_w = exp_a_w_arg / sum_exp_a_w_arg[:, None]
+        # e = sigmoid(W_e @ h)
+        W_e_h = k_w_W_e_h_a_k_r[..., D:2 * D]
+        # a = W_a @ h
+        a = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
+        # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        M[t] = M_prev[t] * (1 - a_w[:, :, None] * sigmoid(W_e_h[:, None])) + a_w[:, :, None] * a[:, None]
+        # k_r = W_r @ h
+        k_r = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
+        # beta_r = softplus(dot(v_r, h) + b_r)
+        beta_r_pre = np.einsum("h,bh->b", v_r, h) + b_r
+        # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        l_r_sum2 = np.einsum("bd,bd->b", k_r, k_r)
+        # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        a_r_arg = (
+            (np.log1p(np.exp(-np.abs(beta_r_pre[:, None]))) + np.maximum(beta_r_pre[:, None], 0))
+            * (np.einsum("bnd,bd->bn", M[t], k_r))
+            / (np.sqrt(np.einsum("bnd,bnd->bn", M[t], M[t]) + eps) * np.sqrt(eps + l_r_sum2[:, None]))
+            + s_r
+        )
+        max_a_r_arg = a_r_arg.max(axis=-1)
+        exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
+        sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
+        a_r = exp_a_r_arg / sum_exp_a_r_arg[:, None]
+        # r = a_r @ M
+        r[t] = np.einsum("bn,bnd->bd", a_r, M[t])
+
+    tape = States(size, dtype, x, r_prev, M_rows)
+    last = {"r": r_rows[-1].copy(), "M": M_rows[-1].copy()}
+    return r.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, D, N, H = size["T"], size["B"], size["D"], size["N"], size["H"]
+    W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
+    b_w, s_w, W_e, W_a, W_r = params["b_w"], params["s_w"], params["W_e"], params["W_a"], params["W_r"]
+    v_r, b_r, s_r = params["v_r"], params["b_r"], params["s_r"]
+    x, r_prev, M_prev, M = tape.x, tape.r_prev, tape.M_rows[:-1], tape.M_rows[1:]
+    d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
+    d_beta_r_pre, d_beta_w_pre = (np.empty((T, B), dtype) for _ in range(2))
+    d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
+    d_h_pre = np.empty((T, B, H), dtype)
+    W_wear = np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1)
+
+    # all steps at once
+    h = np.tanh(times(x, W_h.T) + times(r_prev, U_h.T) + b_h)
+    k_w_W_e_h_a_k_r = times(h, W_wear)
+    k_w = k_w_W_e_h_a_k_r[..., :D]
+    beta_w_pre = np.einsum("h,tbh->tb", v_w, h) + b_w
+    beta_w = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
+    l_w_sqrt = np.sqrt(np.einsum("tbnd,tbnd->tbn", M_prev, M_prev) + eps)
+    l_w_sqrt2 = np.sqrt(eps + np.einsum("tbd,tbd->tb", k_w, k_w))
+    l_w = l_w_sqrt * l_w_sqrt2[:, :, None]
+    M_k_w = np.einsum("tbnd,tbd->tbn", M_prev, k_w)
+    a_w_arg = beta_w[:, :, None] * M_k_w / l_w + s_w
+    max_a_w_arg = a_w_arg.max(axis=-1)
+    exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, :, None])
+    sum_exp_a_w_arg = exp_a_w_arg.sum(axis=2)
+    a_w = exp_a_w_arg / sum_exp_a_w_arg[:, :, None]
+    e = sigmoid(k_w_W_e_h_a_k_r[..., D:2 * D])
+    a = k_w_W_e_h_a_k_r[..., 2 * D:3 * D]
+    k_r = k_w_W_e_h_a_k_r[..., 3 * D:4 * D]
+    beta_r_pre = np.einsum("h,tbh->tb", v_r, h) + b_r
+    beta_r = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
+    l_r_sqrt = np.sqrt(np.einsum("tbnd,tbnd->tbn", M, M) + eps)
+    l_r_sqrt2 = np.sqrt(eps + np.einsum("tbd,tbd->tb", k_r, k_r))
+    l_r = l_r_sqrt * l_r_sqrt2[:, :, None]
+    M_k_r = np.einsum("tbnd,tbd->tbn", M, k_r)
+    a_r_arg = beta_r[:, :, None] * M_k_r / l_r + s_r
+    max_a_r_arg = a_r_arg.max(axis=-1)
+    exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, :, None])
+    sum_exp_a_r_arg = exp_a_r_arg.sum(axis=2)
+    a_r = exp_a_r_arg / sum_exp_a_r_arg[:, :, None]
+    da_r_arg_dM_k_r = beta_r[:, :, None] / l_r
+    da_r_arg_dl_r = -beta_r[:, :, None] * M_k_r / l_r**2
+    da_r_arg_da_r_arg_by_beta_r = M_k_r / l_r
+    dbeta_r_dbeta_r_pre = -np.expm1(-beta_r)
+    dl_r_sqrt2_dk_r = k_r / l_r_sqrt2[:, :, None]
+    dl_r_dM = l_r_sqrt2[:, :, None, None] * M / l_r_sqrt[:, :, :, None]
+    de_dW_e_h = e * (1 - e)
+    da_w_arg_dM_k_w = beta_w[:, :, None] / l_w
+    da_w_arg_dl_w = -beta_w[:, :, None] * M_k_w / l_w**2
+    da_w_arg_da_w_arg_by_beta_w = M_k_w / l_w
+    dbeta_w_dbeta_w_pre = -np.expm1(-beta_w)
+    dl_w_sqrt2_dk_w = k_w / l_w_sqrt2[:, :, None]
+    local_h_pre = 1 - h**2
+    dl_w_dM_prev = l_w_sqrt2[:, :, None, None] * M_prev / l_w_sqrt[:, :, :, None]
+
+    d_r_next = dstate["r"]
+    d_M_next = dstate["M"]
+    for t in reversed(range(T)):
+        # through r = a_r @ M
+        d_r = dy[t] + d_r_next
+        d_a_r = np.einsum("bd,bnd->bn", d_r, M[t])
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        d_a_r_dot = np.einsum("bn,bn->b", a_r[t], d_a_r)
+        d_a_r_arg[t] = a_r[t] * (d_a_r - d_a_r_dot[:, None])
+        d_M_k_r = d_a_r_arg[t] * da_r_arg_dM_k_r[t]
+        # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        d_l_r = d_a_r_arg[t] * da_r_arg_dl_r[t]
+        d_l_r_sqrt2 = np.einsum("bn,bn->b", d_l_r, l_r_sqrt[t])
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * da_r_arg_da_r_arg_by_beta_r[t]
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        d_beta_r_pre[t] = (d_a_r_arg_by_beta_r.sum(axis=1)) * dbeta_r_dbeta_r_pre[t]
+        # through k_r = W_r @ h
+        d_k_r[t] = d_l_r_sqrt2[:, None] * dl_r_sqrt2_dk_r[t] + np.einsum("bn,bnd->bd", d_M_k_r, M[t])
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        d_M = (
+            d_M_next
+            + d_l_r[:, :, None] * dl_r_dM[t]
+            + d_M_k_r[:, :, None] * k_r[t, :, None]
+            + d_r[:, None] * a_r[t, :, :, None]
+        )
+        d_a_w_e = -d_M * M_prev[t]
+        d_a[t] = np.einsum("bnd,bn->bd", d_M, a_w[t])
+        # through e = sigmoid(W_e @ h)
+        d_W_e_h[t] = (np.einsum("bnd,bn->bd", d_a_w_e, a_w[t])) * de_dW_e_h[t]
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        d_a_w = np.einsum("bnd,bd->bn", d_a_w_e, e[t]) + np.einsum("bnd,bd->bn", d_M, a[t])
+        d_a_w_dot = np.einsum("bn,bn->b", a_w[t], d_a_w)
+        d_a_w_arg[t] = a_w[t] * (d_a_w - d_a_w_dot[:, None])
+        d_M_k_w = d_a_w_arg[t] * da_w_arg_dM_k_w[t]
+        # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        d_l_w = d_a_w_arg[t] * da_w_arg_dl_w[t]
+        d_l_w_sqrt2 = np.einsum("bn,bn->b", d_l_w, l_w_sqrt[t])
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * da_w_arg_da_w_arg_by_beta_w[t]
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        d_beta_w_pre[t] = (d_a_w_arg_by_beta_w.sum(axis=1)) * dbeta_w_dbeta_w_pre[t]
+        # through k_w = W_w @ h
+        d_k_w[t] = d_l_w_sqrt2[:, None] * dl_w_sqrt2_dk_w[t] + np.einsum("bn,bnd->bd", d_M_k_w, M_prev[t])
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        d_h_pre[t] = (
+            (
+                d_k_w[t] @ W_w
+                + d_beta_w_pre[t, :, None] * v_w
+                + d_W_e_h[t] @ W_e
+                + d_a[t] @ W_a
+                + d_k_r[t] @ W_r
+                + d_beta_r_pre[t, :, None] * v_r
+            )
+            * local_h_pre[t]
+        )
+        d_r_prev = d_h_pre[t] @ U_h
+        d_M_prev = (
+            d_l_w[:, :, None] * dl_w_dM_prev[t]
+            + d_M_k_w[:, :, None] * k_w[t, :, None]
+            + d_M * (1 - a_w[t, :, :, None] * e[t, :, None])
+        )
+        d_r_next, d_M_next = d_r_prev, d_M_prev
+
+    # all steps at once
+    d_x = times(d_h_pre, W_h)
+    d_W_h = outer_sum(d_h_pre, x)
+    d_U_h = outer_sum(d_h_pre, r_prev)
+    d_b_h = d_h_pre.sum(axis=(0, 1))
+    d_W_w = outer_sum(d_k_w, h)
+    d_v_w = np.einsum("tb,tbh->h", d_beta_w_pre, h)
+    d_b_w = d_beta_w_pre.sum(axis=(0, 1))
+    d_s_w = d_a_w_arg.sum(axis=(0, 1))
+    d_W_e = outer_sum(d_W_e_h, h)
+    d_W_a = outer_sum(d_a, h)
+    d_W_r = outer_sum(d_k_r, h)
+    d_v_r = np.einsum("tb,tbh->h", d_beta_r_pre, h)
+    d_b_r = d_beta_r_pre.sum(axis=(0, 1))
+    d_s_r = d_a_r_arg.sum(axis=(0, 1))
+
+    dparams = {
+        "W_h": d_W_h,
+        "U_h": d_U_h,
+        "b_h": d_b_h,
+        "W_w": d_W_w,
+        "v_w": d_v_w,
+        "b_w": np.asarray(d_b_w),
+        "s_w": d_s_w,
+        "W_e": d_W_e,
+        "W_a": d_W_a,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": np.asarray(d_b_r),
+        "s_r": d_s_r,
+    }
+    dstart = {"r": d_r_next, "M": d_M_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -686,17 +957,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     M_rows, M_prev, M = carried(state["M"], T)
     dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
     dot_M_rows, dot_M_prev, dot_M = carried(dot_state["M"], T)
-    dot_h_pre, h, dot_h = (np.empty((T, B, H), dtype) for _ in range(3))
-    k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r = (np.empty((T, B, D), dtype) for _ in range(9))
-    dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2 = (np.empty((T, B), dtype) for _ in range(5))
-    dot_l_w_sqrt2, dot_a_w_arg_dot, dot_beta_r_pre, beta_r = (np.empty((T, B), dtype) for _ in range(4))
-    dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
-    dot_a_r_arg_dot = np.empty((T, B), dtype)
-    dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, M_k_w = (np.empty((T, B, N), dtype) for _ in range(6))
-    dot_M_k_w, dot_a_w_arg, a_w, dot_a_w, dot_l_r_pre, l_r_sqrt = (np.empty((T, B, N), dtype) for _ in range(6))
-    dot_l_r_sqrt, l_r, dot_l_r, M_k_r, dot_M_k_r, dot_a_r_arg = (np.empty((T, B, N), dtype) for _ in range(6))
-    a_r, dot_a_r = (np.empty((T, B, N), dtype) for _ in range(2))
-    a_w_e, dot_a_w_e = (np.empty((T, B, N, D), dtype) for _ in range(2))
+    dot_h_pre, h = (np.empty((T, B, H), dtype) for _ in range(2))
+    k_w, dot_k_w, dot_W_e_h, e, a, dot_a, k_r, dot_k_r = (np.empty((T, B, D), dtype) for _ in range(8))
+    dot_beta_w_pre, beta_w, dot_l_w_pre2, l_w_sqrt2 = (np.empty((T, B), dtype) for _ in range(4))
+    dot_a_w_arg_dot, dot_beta_r_pre, beta_r, dot_l_r_pre2 = (np.empty((T, B), dtype) for _ in range(4))
+    l_r_sqrt2, dot_a_r_arg_dot = (np.empty((T, B), dtype) for _ in range(2))
+    dot_l_w_pre, l_w_sqrt, M_k_w, dot_M_k_w, a_w, dot_l_r_pre = (np.empty((T, B, N), dtype) for _ in range(6))
+    l_r_sqrt, M_k_r, dot_M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(4))
     dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
     dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
     W_w_T = W_w.T
@@ -723,108 +990,110 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         dot_h_pre[t] = parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]
         h[t] = np.tanh(parts2[..., :H] + h_in[t])
-        dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
+        dot_h = dot_h_pre[t] * (1 - h[t]**2)
         parts4 = h[t] @ parts3
         # k_w = W_w @ h
         k_w[t] = parts4[..., :D]
-        dot_k_w_W_e_h_a_k_r_h = dot_h[t] @ W_wear
+        dot_k_w_W_e_h_a_k_r_h = dot_h @ W_wear
         dot_k_w[t] = parts4[..., D:2 * D] + dot_k_w_W_e_h_a_k_r_h[..., :D]
         # beta_w = softplus(dot(v_w, h) + b_w)
         beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
-        dot_beta_w_pre[t] = (
-            np.einsum("h,bh->b", dot_v_w, h[t]) + np.einsum("h,bh->b", v_w, dot_h[t]) + dot_b_w
-        )
+        dot_beta_w_pre[t] = np.einsum("h,bh->b", dot_v_w, h[t]) + np.einsum("h,bh->b", v_w, dot_h) + dot_b_w
         beta_w[t] = np.log1p(np.exp(-np.abs(beta_w_pre))) + np.maximum(beta_w_pre, 0)
-        dot_beta_w[t] = -dot_beta_w_pre[t] * np.expm1(-beta_w[t])
         # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         dot_l_w_pre[t] = (
             np.einsum("bnd,bnd->bn", dot_M_prev[t], M_prev[t])
             + np.einsum("bnd,bnd->bn", M_prev[t], dot_M_prev[t])
         )
         l_w_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M_prev[t], M_prev[t]) + eps)
-        dot_l_w_sqrt[t] = 0.5 * dot_l_w_pre[t] / l_w_sqrt[t]
         dot_l_w_pre2[t] = (
             np.einsum("bd,bd->b", dot_k_w[t], k_w[t]) + np.einsum("bd,bd->b", k_w[t], dot_k_w[t])
         )
         l_w_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_w[t], k_w[t]))
-        dot_l_w_sqrt2[t] = 0.5 * dot_l_w_pre2[t] / l_w_sqrt2[t]
-        l_w[t] = l_w_sqrt[t] * l_w_sqrt2[t, :, None]
-        dot_l_w[t] = dot_l_w_sqrt[t] * l_w_sqrt2[t, :, None] + dot_l_w_sqrt2[t, :, None] * l_w_sqrt[t]
+        l_w = l_w_sqrt[t] * l_w_sqrt2[t, :, None]
         # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         M_k_w[t] = np.einsum("bnd,bd->bn", M_prev[t], k_w[t])
         dot_M_k_w[t] = (
             np.einsum("bnd,bd->bn", dot_M_prev[t], k_w[t]) + np.einsum("bnd,bd->bn", M_prev[t], dot_k_w[t])
         )
-        a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w[t] + s_w
-        dot_a_w_arg[t] = (
-            dot_beta_w[t, :, None] * M_k_w[t] / l_w[t]
-            + dot_M_k_w[t] * beta_w[t, :, None] / l_w[t]
-            - dot_l_w[t] * beta_w[t, :, None] * M_k_w[t] / l_w[t]**2
+        a_w_arg = beta_w[t, :, None] * M_k_w[t] / l_w + s_w
+        dot_a_w_arg = (
+            beta_w[t, :, None] * dot_M_k_w[t] / l_w
+            - dot_beta_w_pre[t, :, None] * np.expm1(-beta_w[t, :, None]) * M_k_w[t] / l_w
+            - beta_w[t, :, None]
+            * (
+                0.5 * dot_l_w_pre[t] * l_w_sqrt2[t, :, None] / l_w_sqrt[t]
+                + 0.5 * l_w_sqrt[t] * dot_l_w_pre2[t, :, None] / l_w_sqrt2[t, :, None]
+            )
+            * M_k_w[t]
+            / l_w**2
             + dot_s_w
         )
         max_a_w_arg = a_w_arg.max(axis=-1)
         exp_a_w_arg = np.exp(a_w_arg - max_a_w_arg[:, None])
         sum_exp_a_w_arg = exp_a_w_arg.sum(axis=1)
         a_w[t] = exp_a_w_arg / sum_exp_a_w_arg[:, None]
-        dot_a_w_arg_dot[t] = np.einsum("bn,bn->b", a_w[t], dot_a_w_arg[t])
-        dot_a_w[t] = a_w[t] * (dot_a_w_arg[t] - dot_a_w_arg_dot[t, :, None])
+        dot_a_w_arg_dot[t] = np.einsum("bn,bn->b", a_w[t], dot_a_w_arg)
+        dot_a_w = a_w[t] * (dot_a_w_arg - dot_a_w_arg_dot[t, :, None])
         # e = sigmoid(W_e @ h)
         dot_W_e_h[t] = parts4[..., 3 * D:4 * D] + dot_k_w_W_e_h_a_k_r_h[..., D:2 * D]
         e[t] = sigmoid(parts4[..., 2 * D:3 * D])
-        dot_e[t] = dot_W_e_h[t] * e[t] * (1 - e[t])
         # a = W_a @ h
         a[t] = parts4[..., 4 * D:5 * D]
         dot_a[t] = parts4[..., 5 * D:6 * D] + dot_k_w_W_e_h_a_k_r_h[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-        a_w_e[t] = a_w[t, :, :, None] * e[t, :, None]
-        dot_a_w_e[t] = dot_a_w[t, :, :, None] * e[t, :, None] + dot_e[t, :, None] * a_w[t, :, :, None]
-        M[t] = M_prev[t] * (1 - a_w_e[t]) + a_w[t, :, :, None] * a[t, :, None]
+        a_w_e = a_w[t, :, :, None] * e[t, :, None]
+        M[t] = M_prev[t] * (1 - a_w_e) + a_w[t, :, :, None] * a[t, :, None]
         dot_M[t] = (
-            dot_M_prev[t] * (1 - a_w_e[t])
-            - dot_a_w_e[t] * M_prev[t]
-            + dot_a_w[t, :, :, None] * a[t, :, None]
-            + dot_a[t, :, None] * a_w[t, :, :, None]
+            dot_M_prev[t] * (1 - a_w_e)
+            - (
+                dot_a_w[:, :, None] * e[t, :, None]
+                + dot_W_e_h[t, :, None] * e[t, :, None] * (1 - e[t, :, None]) * a_w[t, :, :, None]
+            )
+            * M_prev[t]
+            + dot_a_w[:, :, None] * a[t, :, None]
+            + a_w[t, :, :, None] * dot_a[t, :, None]
         )
         # k_r = W_r @ h
         k_r[t] = parts4[..., 6 * D:7 * D]
         dot_k_r[t] = parts4[..., 7 * D:8 * D] + dot_k_w_W_e_h_a_k_r_h[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
         beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
-        dot_beta_r_pre[t] = (
-            np.einsum("h,bh->b", dot_v_r, h[t]) + np.einsum("h,bh->b", v_r, dot_h[t]) + dot_b_r
-        )
+        dot_beta_r_pre[t] = np.einsum("h,bh->b", dot_v_r, h[t]) + np.einsum("h,bh->b", v_r, dot_h) + dot_b_r
         beta_r[t] = np.log1p(np.exp(-np.abs(beta_r_pre))) + np.maximum(beta_r_pre, 0)
-        dot_beta_r[t] = -dot_beta_r_pre[t] * np.expm1(-beta_r[t])
         # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         dot_l_r_pre[t] = np.einsum("bnd,bnd->bn", dot_M[t], M[t]) + np.einsum("bnd,bnd->bn", M[t], dot_M[t])
         l_r_sqrt[t] = np.sqrt(np.einsum("bnd,bnd->bn", M[t], M[t]) + eps)
-        dot_l_r_sqrt[t] = 0.5 * dot_l_r_pre[t] / l_r_sqrt[t]
         dot_l_r_pre2[t] = (
             np.einsum("bd,bd->b", dot_k_r[t], k_r[t]) + np.einsum("bd,bd->b", k_r[t], dot_k_r[t])
         )
         l_r_sqrt2[t] = np.sqrt(eps + np.einsum("bd,bd->b", k_r[t], k_r[t]))
-        dot_l_r_sqrt2[t] = 0.5 * dot_l_r_pre2[t] / l_r_sqrt2[t]
-        l_r[t] = l_r_sqrt[t] * l_r_sqrt2[t, :, None]
-        dot_l_r[t] = dot_l_r_sqrt[t] * l_r_sqrt2[t, :, None] + dot_l_r_sqrt2[t, :, None] * l_r_sqrt[t]
+        l_r = l_r_sqrt[t] * l_r_sqrt2[t, :, None]
         # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         M_k_r[t] = np.einsum("bnd,bd->bn", M[t], k_r[t])
         dot_M_k_r[t] = np.einsum("bnd,bd->bn", dot_M[t], k_r[t]) + np.einsum("bnd,bd->bn", M[t], dot_k_r[t])
-        a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r[t] + s_r
-        dot_a_r_arg[t] = (
-            dot_beta_r[t, :, None] * M_k_r[t] / l_r[t]
-            + dot_M_k_r[t] * beta_r[t, :, None] / l_r[t]
-            - dot_l_r[t] * beta_r[t, :, None] * M_k_r[t] / l_r[t]**2
+        a_r_arg = beta_r[t, :, None] * M_k_r[t] / l_r + s_r
+        dot_a_r_arg = (
+            beta_r[t, :, None] * dot_M_k_r[t] / l_r
+            - dot_beta_r_pre[t, :, None] * np.expm1(-beta_r[t, :, None]) * M_k_r[t] / l_r
+            - beta_r[t, :, None]
+            * (
+                0.5 * dot_l_r_pre[t] * l_r_sqrt2[t, :, None] / l_r_sqrt[t]
+                + 0.5 * l_r_sqrt[t] * dot_l_r_pre2[t, :, None] / l_r_sqrt2[t, :, None]
+            )
+            * M_k_r[t]
+            / l_r**2
             + dot_s_r
         )
         max_a_r_arg = a_r_arg.max(axis=-1)
         exp_a_r_arg = np.exp(a_r_arg - max_a_r_arg[:, None])
         sum_exp_a_r_arg = exp_a_r_arg.sum(axis=1)
         a_r[t] = exp_a_r_arg / sum_exp_a_r_arg[:, None]
-        dot_a_r_arg_dot[t] = np.einsum("bn,bn->b", a_r[t], dot_a_r_arg[t])
-        dot_a_r[t] = a_r[t] * (dot_a_r_arg[t] - dot_a_r_arg_dot[t, :, None])
+        dot_a_r_arg_dot[t] = np.einsum("bn,bn->b", a_r[t], dot_a_r_arg)
+        dot_a_r = a_r[t] * (dot_a_r_arg - dot_a_r_arg_dot[t, :, None])
         # r = a_r @ M
         r[t] = np.einsum("bn,bnd->bd", a_r[t], M[t])
-        dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r[t], M[t]) + np.einsum("bn,bnd->bd", a_r[t], dot_M[t])
+        dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r, M[t]) + np.einsum("bn,bnd->bd", a_r[t], dot_M[t])
     d_a_r_arg, d_a_w_arg = (np.empty((T, B, N), dtype) for _ in range(2))
     d_dot_beta_r_pre, d_beta_r_pre, d_dot_beta_w_pre = (np.empty((T, B), dtype) for _ in range(3))
     d_beta_w_pre = np.empty((T, B), dtype)
@@ -836,6 +1105,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_h2 = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
 
     # all steps at once
+    dot_h = dot_h_pre * (1 - h**2)
+    dot_beta_w = -dot_beta_w_pre * np.expm1(-beta_w)
+    dot_l_w_sqrt = 0.5 * dot_l_w_pre / l_w_sqrt
+    dot_l_w_sqrt2 = 0.5 * dot_l_w_pre2 / l_w_sqrt2
+    l_w = l_w_sqrt * l_w_sqrt2[:, :, None]
+    dot_l_w = dot_l_w_sqrt * l_w_sqrt2[:, :, None] + dot_l_w_sqrt2[:, :, None] * l_w_sqrt
+    dot_a_w_arg = (
+        dot_beta_w[:, :, None] * M_k_w / l_w
+        + dot_M_k_w * beta_w[:, :, None] / l_w
+        - dot_l_w * beta_w[:, :, None] * M_k_w / l_w**2
+        + dot_s_w
+    )
+    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot[:, :, None])
+    dot_e = dot_W_e_h * e * (1 - e)
+    dot_beta_r = -dot_beta_r_pre * np.expm1(-beta_r)
+    dot_l_r_sqrt = 0.5 * dot_l_r_pre / l_r_sqrt
+    dot_l_r_sqrt2 = 0.5 * dot_l_r_pre2 / l_r_sqrt2
+    l_r = l_r_sqrt * l_r_sqrt2[:, :, None]
+    dot_l_r = dot_l_r_sqrt * l_r_sqrt2[:, :, None] + dot_l_r_sqrt2[:, :, None] * l_r_sqrt
+    dot_a_r_arg = (
+        dot_beta_r[:, :, None] * M_k_r / l_r
+        + dot_M_k_r * beta_r[:, :, None] / l_r
+        - dot_l_r * beta_r[:, :, None] * M_k_r / l_r**2
+        + dot_s_r
+    )
+    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot[:, :, None])
     ddot_a_r_da_r = dot_a_r_arg - dot_a_r_arg_dot[:, :, None]
     ddot_a_r_arg_ddot_M_k_r = beta_r[:, :, None] / l_r
     ddot_a_r_arg_dM_k_r = dot_beta_r[:, :, None] / l_r - beta_r[:, :, None] * dot_l_r / l_r**2
@@ -882,7 +1177,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     local_k_w = k_w / l_w_sqrt2[:, :, None]
     ddot_h_ddot_h_pre = 1 - h**2
     ddot_h_dh_pre = -2 * dot_h_pre * h
-    dM_dM_prev = 1 - a_w_e
     ddot_l_w_pre_dM_prev = 2 * dot_M_prev
     ddot_l_w_sqrt_dM_prev = -0.5 * dot_l_w_pre / l_w_sqrt**2
     local_M_prev = M_prev / l_w_sqrt[:, :, :, None]
@@ -893,6 +1187,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_r_next = dstate["r"]
     d_dot_M_next = dstate["M"]
     for t in reversed(range(T)):
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        a_w_e = a_w[t, :, :, None] * e[t, :, None]
         # through r = a_r @ M
         d_dot_r = dy[t] + d_dot_r_next
         d_dot_a_r = np.einsum("bd,bnd->bn", d_dot_r, M[t])
@@ -1080,14 +1376,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_dM_prev[t]
             + d_M_k_w[:, :, None] * k_w[t, :, None]
             + d_dot_M_k_w[:, :, None] * dot_k_w[t, :, None]
-            + d_M * dM_dM_prev[t]
-            - d_dot_M * dot_a_w_e[t]
+            + d_M * (1 - a_w_e)
+            + d_dot_M * (-dot_a_w[t, :, :, None] * e[t, :, None] - dot_e[t, :, None] * a_w[t, :, :, None])
         )
         d_dot_r_prev = d_dot_h_pre @ U_h
         d_dot_M_prev = (
             d_dot_l_w_pre[:, :, None] * ddot_l_w_pre_ddot_M_prev[t]
             + d_dot_M_k_w[:, :, None] * k_w[t, :, None]
-            + d_dot_M * dM_dM_prev[t]
+            + d_dot_M * (1 - a_w_e)
         )
         d_r_next, d_M_next, d_dot_r_next, d_dot_M_next = d_r_prev, d_M_prev, d_dot_r_prev, d_dot_M_prev
 
@@ -1171,6 +1467,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1225,7 +1545,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

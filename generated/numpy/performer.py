@@ -51,6 +51,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -71,6 +72,25 @@ class Tape(NamedTuple):
     z_phi_q: np.ndarray  # (T, B)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S: np.ndarray  # (T, B, H, M)
+    z: np.ndarray  # (T, B, M)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
+
 def init(I, H, M, D, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H, "M": M, "D": D}
@@ -83,18 +103,26 @@ def init(I, H, M, D, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, D = size["T"], size["D"]
     W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
     S_rows, S_prev, S = carried(state["S"], T)
@@ -111,11 +139,10 @@ def forward(params, x, state=None):
     phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
     k_k = np.einsum("tbd,tbd->tb", k, k)
     phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
-    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, phi_k)
-        S[t] = S_prev[t] + v_phi_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
         # z = z[t-1] + phi_k
         z[t] = z_prev[t] + phi_k[t]
 
@@ -140,6 +167,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, M, D = size["T"], size["B"], size["H"], size["M"], size["D"]
     W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
     x, q, k, v, a_argmax, phi_q = tape.x, tape.q, tape.k, tape.v, tape.a_argmax, tape.phi_q
@@ -157,7 +188,6 @@ def backward(params, tape, dy, dstate=None):
     d_W_q_x = (times(d_a, Omega) - d_q_q_phi_q_pre[:, :, None] * q) / D**0.25
     d_x_W_q_x = times(d_W_q_x, W_q)
     dz_dz = d_z_phi_q[:, :, None] * phi_q
-    dS_dS = d_S_phi_q[:, :, :, None] * phi_q[:, :, None]
 
     d_S_next = dstate["S"]
     d_z_next = dstate["z"]
@@ -165,7 +195,7 @@ def backward(params, tape, dy, dstate=None):
         # through z = z[t-1] + phi_k
         d_z[t] = d_z_next + dz_dz[t]
         # through S = S[t-1] + outer(v, phi_k)
-        d_S[t] = d_S_next + dS_dS[t]
+        d_S[t] = d_S_next + d_S_phi_q[t, :, :, None] * phi_q[t, :, None]
         d_S_prev = d_S[t]
         d_z_prev = d_z[t]
         d_S_next, d_z_next = d_S_prev, d_z_prev
@@ -193,6 +223,127 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, D = size["T"], size["D"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    S_rows, S_prev, S = carried(state["S"], T)
+    z_rows, z_prev, z = carried(state["z"], T)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    v = times(x, W_v.T)
+    a = times(q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+
+    for t in range(T):
+        # S = S[t-1] + outer(v, phi_k)
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
+        # z = z[t-1] + phi_k
+        z[t] = z_prev[t] + phi_k[t]
+
+    # all steps at once
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    y = np.einsum("tbhm,tbm->tbh", S, phi_q) / z_phi_q[:, :, None]
+
+    tape = States(size, dtype, x, S, z)
+    last = {"S": S_rows[-1].copy(), "z": z_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, M, D = size["T"], size["B"], size["H"], size["M"], size["D"]
+    W_q, W_k, W_v, Omega = params["W_q"], params["W_k"], params["W_v"], params["Omega"]
+    x, S, z = tape.x, tape.S, tape.z
+    d_z = np.empty((T, B, M), dtype)
+    d_S = np.empty((T, B, H, M), dtype)
+
+    # all steps at once
+    q = times(x, W_q.T) / D**0.25
+    k = times(x, W_k.T) / D**0.25
+    v = times(x, W_v.T)
+    a = times(q, Omega.T)
+    q_q = np.einsum("tbd,tbd->tb", q, q)
+    a_argmax = one_hot(a, np.argmax)
+    max_a = np.einsum("tbm,tbm->tb", a, a_argmax)
+    phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
+    k_k = np.einsum("tbd,tbd->tb", k, k)
+    phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
+    S_phi_q = np.einsum("tbhm,tbm->tbh", S, phi_q)
+    z_phi_q = np.einsum("tbm,tbm->tb", z, phi_q)
+    d_z_phi_q = -np.einsum("tbh,tbh->tb", dy, S_phi_q) / z_phi_q**2
+    d_S_phi_q = dy / z_phi_q[:, :, None]
+    d_phi_q_pre = (np.einsum("tbh,tbhm->tbm", d_S_phi_q, S) + d_z_phi_q[:, :, None] * z) * phi_q
+    d_max_a_phi_q_pre = d_phi_q_pre.sum(axis=2)
+    d_q_q_phi_q_pre = d_phi_q_pre.sum(axis=2)
+    d_a = d_phi_q_pre - d_max_a_phi_q_pre[:, :, None] * a_argmax
+    d_W_q_x = (times(d_a, Omega) - d_q_q_phi_q_pre[:, :, None] * q) / D**0.25
+    d_x_W_q_x = times(d_W_q_x, W_q)
+    dz_dz = d_z_phi_q[:, :, None] * phi_q
+
+    d_S_next = dstate["S"]
+    d_z_next = dstate["z"]
+    for t in reversed(range(T)):
+        # through z = z[t-1] + phi_k
+        d_z[t] = d_z_next + dz_dz[t]
+        # through S = S[t-1] + outer(v, phi_k)
+        d_S[t] = d_S_next + d_S_phi_q[t, :, :, None] * phi_q[t, :, None]
+        d_S_prev = d_S[t]
+        d_z_prev = d_z[t]
+        d_S_next, d_z_next = d_S_prev, d_z_prev
+
+    # all steps at once
+    d_phi_k_pre = (np.einsum("tbhm,tbh->tbm", d_S, v) + d_z) * phi_k
+    d_k_k_phi_k_pre = d_phi_k_pre.sum(axis=2)
+    d_v = np.einsum("tbhm,tbm->tbh", d_S, phi_k)
+    d_W_k_x = (times(d_phi_k_pre, Omega) - d_k_k_phi_k_pre[:, :, None] * k) / D**0.25
+    d_x = d_x_W_q_x + times(d_W_k_x, W_k) + times(d_v, W_v)
+    d_W_q = outer_sum(d_W_q_x, x)
+    d_W_k = outer_sum(d_W_k_x, x)
+    d_W_v = outer_sum(d_v, x)
+    d_Omega_a = outer_sum(d_a, q)
+    d_Omega_Omega_k = outer_sum(d_phi_k_pre, k)
+    d_Omega = d_Omega_a + d_Omega_Omega_k
+
+    dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_k,
+        "W_v": d_W_v,
+        "Omega": d_Omega,
+    }
+    dstart = {"S": d_S_next, "z": d_z_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -216,11 +367,10 @@ def infer(params, x, state=None):
     phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
     k_k = np.einsum("tbd,tbd->tb", k, k)
     phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
-    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, phi_k)
-        S[t] = S_prev[t] + v_phi_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
         # z = z[t-1] + phi_k
         z[t] = z_prev[t] + phi_k[t]
 
@@ -253,11 +403,10 @@ def step(params, x, state=None):
     phi_q = np.exp(a - 0.5 * q_q[:, :, None] - max_a[:, :, None])
     k_k = np.einsum("tbd,tbd->tb", k, k)
     phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
-    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, phi_k)
-        S[t] = S_prev[t] + v_phi_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
         # z = z[t-1] + phi_k
         z[t] = z_prev[t] + phi_k[t]
 
@@ -297,8 +446,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     k = times(x, W_k.T) / D**0.25
     dot_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) / D**0.25
     v = times(x, W_v.T)
-    dot_v_W_v = times(x, dot_W_v.T)
-    dot_v_x = times(dot_x, W_v.T)
+    dot_v = times(x, dot_W_v.T) + times(dot_x, W_v.T)
     a = times(q, Omega.T)
     dot_a = times(q, dot_Omega.T) + times(dot_q, Omega.T)
     q_q = np.einsum("tbd,tbd->tb", q, q)
@@ -326,16 +474,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         )
         * phi_k
     )
-    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
-    dot_v_phi_k = (
-        (dot_v_W_v[:, :, :, None] + dot_v_x[:, :, :, None]) * phi_k[:, :, None]
-        + dot_phi_k[:, :, None] * v[:, :, :, None]
-    )
 
     for t in range(T):
         # S = S[t-1] + outer(v, phi_k)
-        S[t] = S_prev[t] + v_phi_k[t]
-        dot_S[t] = dot_S_prev[t] + dot_v_phi_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
+        dot_S[t] = (
+            dot_S_prev[t]
+            + dot_v[t, :, :, None] * phi_k[t, :, None]
+            + dot_phi_k[t, :, None] * v[t, :, :, None]
+        )
         # z = z[t-1] + phi_k
         z[t] = z_prev[t] + phi_k[t]
         dot_z[t] = dot_z_prev[t] + dot_phi_k[t]
@@ -410,13 +557,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     phi_k = np.exp(times(k, Omega.T) - 0.5 * k_k[:, :, None])
     dot_phi_k = dot_phi_k_pre * phi_k
-    v_phi_k = v[:, :, :, None] * phi_k[:, :, None]
-    dot_v_phi_k = dot_v[:, :, :, None] * phi_k[:, :, None] + dot_phi_k[:, :, None] * v[:, :, :, None]
 
     for t in range(T):
         # S = S[t-1] + outer(v, phi_k)
-        S[t] = S_prev[t] + v_phi_k[t]
-        dot_S[t] = dot_S_prev[t] + dot_v_phi_k[t]
+        S[t] = S_prev[t] + v[t, :, :, None] * phi_k[t, :, None]
+        dot_S[t] = (
+            dot_S_prev[t]
+            + dot_v[t, :, :, None] * phi_k[t, :, None]
+            + dot_phi_k[t, :, None] * v[t, :, :, None]
+        )
         # z = z[t-1] + phi_k
         z[t] = z_prev[t] + phi_k[t]
         dot_z[t] = dot_z_prev[t] + dot_phi_k[t]
@@ -430,6 +579,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S, d_S = (np.empty((T, B, H, M), dtype) for _ in range(2))
 
     # all steps at once
+    dot_phi_q = dot_phi_q_pre * phi_q
+    dot_phi_k = dot_phi_k_pre * phi_k
     d_dot_z_phi_q = -np.einsum("tbh,tbh->tb", dy, S_phi_q) / z_phi_q**2
     d_dot_y_by_z_phi_q = (
         dy
@@ -473,11 +624,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_W_q_x_W_q = times(d_dot_W_q_x, dot_W_q)
     ddot_z_ddot_z = d_dot_z_phi_q[:, :, None] * phi_q
     dz_dz = d_z_phi_q[:, :, None] * phi_q + d_dot_z_phi_q[:, :, None] * dot_phi_q
-    ddot_S_ddot_S = d_dot_S_phi_q[:, :, :, None] * phi_q[:, :, None]
-    dS_dS = (
-        d_S_phi_q[:, :, :, None] * phi_q[:, :, None]
-        + d_dot_S_phi_q[:, :, :, None] * dot_phi_q[:, :, None]
-    )
 
     d_S_next = zeros["S"]
     d_z_next = zeros["z"]
@@ -488,8 +634,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_z[t] = d_dot_z_next + ddot_z_ddot_z[t]
         d_z[t] = d_z_next + dz_dz[t]
         # through S = S[t-1] + outer(v, phi_k)
-        d_dot_S[t] = d_dot_S_next + ddot_S_ddot_S[t]
-        d_S[t] = d_S_next + dS_dS[t]
+        d_dot_S[t] = d_dot_S_next + d_dot_S_phi_q[t, :, :, None] * phi_q[t, :, None]
+        d_S[t] = (
+            d_S_next
+            + d_S_phi_q[t, :, :, None] * phi_q[t, :, None]
+            + d_dot_S_phi_q[t, :, :, None] * dot_phi_q[t, :, None]
+        )
         d_S_prev = d_S[t]
         d_z_prev = d_z[t]
         d_dot_S_prev = d_dot_S[t]
@@ -580,6 +730,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -634,7 +808,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -48,6 +48,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -56,12 +57,30 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     x_prev: np.ndarray  # (T, B, I)
     z: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    c_rows: np.ndarray  # (T+1, B, H)
+    x_prev: np.ndarray  # (T, B, I)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -78,18 +97,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T = size["T"]
     V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
     W_o = params["W_o"]
@@ -110,7 +137,7 @@ def forward(params, x, state=None):
     # all steps at once
     h = o * c
 
-    tape = Tape(size, dtype, x, c_prev, x_prev, z, f, o, c)
+    tape = Tape(size, dtype, x, c_rows, x_prev, z, f, o)
     last = {"c": c_rows[-1].copy(), "x": x_now_rows[-1].copy()}
     return h, last, tape
 
@@ -126,10 +153,15 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
     W_o = params["W_o"]
-    x, c_prev, x_prev, z, f, o, c = tape.x, tape.c_prev, tape.x_prev, tape.z, tape.f, tape.o, tape.c
+    x, c_prev, x_prev, z, f, o = tape.x, tape.c_rows[:-1], tape.x_prev, tape.z, tape.f, tape.o
+    c = tape.c_rows[1:]
     d_x_prev_rows, d_x_prev, d_x_next = carried(dstate["x"], T, last=True)
     d_c = np.empty((T, B, H), dtype)
 
@@ -168,6 +200,103 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"c": d_c_next, "x": d_x_prev_rows[0]}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    c_rows, c_prev, c = carried(state["c"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+
+    # all steps at once
+    x_now[:] = x
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    c_in = (1 - f) * np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+
+    for t in range(T):
+        # c = f * c[t-1] + (1 - f) * z
+        c[t] = f[t] * c_prev[t] + c_in[t]
+
+    # all steps at once
+    h = o * c
+
+    tape = States(size, dtype, x, c_rows, x_prev)
+    last = {"c": c_rows[-1].copy(), "x": x_now_rows[-1].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    V_z, W_z, V_f, W_f, V_o = params["V_z"], params["W_z"], params["V_f"], params["W_f"], params["V_o"]
+    W_o = params["W_o"]
+    x, c_prev, x_prev, c = tape.x, tape.c_rows[:-1], tape.x_prev, tape.c_rows[1:]
+    d_x_prev_rows, d_x_prev, d_x_next = carried(dstate["x"], T, last=True)
+    d_c = np.empty((T, B, H), dtype)
+
+    # all steps at once
+    z = np.tanh(times(x_prev, V_z.T) + times(x, W_z.T))
+    f = sigmoid(times(x_prev, V_f.T) + times(x, W_f.T))
+    o = sigmoid(times(x_prev, V_o.T) + times(x, W_o.T))
+    d_o_pre = dy * c * o * (1 - o)
+    d_x_W_o_x = times(d_o_pre, W_o)
+    d_x_prev_V_o_x = times(d_o_pre, V_o)
+    dc_dc = dy * o
+
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = f * c[t-1] + (1 - f) * z
+        d_c[t] = d_c_next + dc_dc[t]
+        d_c_prev = d_c[t] * f[t]
+        d_c_next = d_c_prev
+
+    # all steps at once
+    d_f_pre = d_c * (c_prev - z) * f * (1 - f)
+    d_z_pre = d_c * (1 - f) * (1 - z**2)
+    d_V_z = outer_sum(d_z_pre, x_prev)
+    d_W_z = outer_sum(d_z_pre, x)
+    d_V_f = outer_sum(d_f_pre, x_prev)
+    d_W_f = outer_sum(d_f_pre, x)
+    d_V_o = outer_sum(d_o_pre, x_prev)
+    d_W_o = outer_sum(d_o_pre, x)
+    d_x_prev[:] = times(d_z_pre, V_z) + times(d_f_pre, V_f) + d_x_prev_V_o_x
+    d_x = times(d_z_pre, W_z) + times(d_f_pre, W_f) + d_x_W_o_x + d_x_next
+
+    dparams = {
+        "V_z": d_V_z,
+        "W_z": d_W_z,
+        "V_f": d_V_f,
+        "W_f": d_W_f,
+        "V_o": d_V_o,
+        "W_o": d_W_o,
+    }
+    dstart = {"c": d_c_next, "x": d_x_prev_rows[0]}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -334,7 +463,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_pre = (
         times(x_prev, dot_V_z.T) + times(dot_x_prev, V_z.T) + times(x, dot_W_z.T) + times(dot_x, W_z.T)
     )
-    dot_z = dot_z_pre * (1 - z**2)
     dot_f_pre = (
         times(x_prev, dot_V_f.T) + times(dot_x_prev, V_f.T) + times(x, dot_W_f.T) + times(dot_x, W_f.T)
     )
@@ -344,7 +472,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     dot_o = dot_o_pre * o * (1 - o)
     c_in = (1 - f) * z
-    dot_c_in = dot_z * (1 - f)
+    dot_c_in = dot_z_pre * (1 - z**2) * (1 - f)
 
     for t in range(T):
         # c = f * c[t-1] + (1 - f) * z
@@ -355,6 +483,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    dot_z = dot_z_pre * (1 - z**2)
     d_dot_o = dy * c
     d_dot_o_pre = d_dot_o * o * (1 - o)
     d_o_pre = (d_dot_o * (dot_o_pre * (1 - o) - dot_o_pre * o) + dy * dot_c) * o * (1 - o)
@@ -466,6 +595,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -520,7 +673,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -51,6 +51,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -59,12 +60,30 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
     c_prev: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    h: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+    c_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -82,18 +101,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
     U_f, b_f = params["U_f"], params["b_f"]
@@ -118,7 +145,7 @@ def forward(params, x, state=None):
         # h = tanh(c)
         h[t] = np.tanh(c[t])
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, g, i, f, h)
+    tape = Tape(size, dtype, x, h_rows, c_prev, g, i, f)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -134,9 +161,14 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_c, W_i, U_i, W_f, U_f = params["W_c"], params["W_i"], params["U_i"], params["W_f"], params["U_f"]
-    x, h_prev, c_prev, g, i, f, h = tape.x, tape.h_prev, tape.c_prev, tape.g, tape.i, tape.f, tape.h
+    x, h_prev, c_prev, g, i, f = tape.x, tape.h_rows[:-1], tape.c_prev, tape.g, tape.i, tape.f
+    h = tape.h_rows[1:]
     d_c = np.empty((T, B, H), dtype)
     d_if_pre = np.empty((T, B, 2 * H), dtype)
     W_if = np.concatenate([W_i.T, W_f.T], axis=-1)
@@ -186,6 +218,117 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    W_cif = np.concatenate([W_c.T, W_i.T, W_f.T], axis=-1)
+    U_if = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T], axis=-1))
+
+    # all steps at once
+    g_W_i_x_W_f_x = times(x, W_cif)
+    g = g_W_i_x_W_f_x[..., :H]
+    f_in = g_W_i_x_W_f_x[..., 2 * H:3 * H] + b_f
+    i_in = g_W_i_x_W_f_x[..., H:2 * H] + b_i
+
+    for t in range(T):
+        U_if_h = h_prev[t] @ U_if
+        # c = i * g + f * c[t-1]
+        c[t] = (
+            sigmoid(U_if_h[..., :H] + i_in[t]) * g[t] + sigmoid(U_if_h[..., H:2 * H] + f_in[t]) * c_prev[t]
+        )
+        # h = tanh(c)
+        h[t] = np.tanh(c[t])
+
+    tape = States(size, dtype, x, h_rows, c_prev)
+    last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_c, W_i, U_i, b_i, W_f = params["W_c"], params["W_i"], params["U_i"], params["b_i"], params["W_f"]
+    U_f, b_f = params["U_f"], params["b_f"]
+    x, h_prev, c_prev, h = tape.x, tape.h_rows[:-1], tape.c_prev, tape.h_rows[1:]
+    d_c = np.empty((T, B, H), dtype)
+    d_if_pre = np.empty((T, B, 2 * H), dtype)
+    W_if = np.concatenate([W_i.T, W_f.T], axis=-1)
+    U_if = np.concatenate([U_i.T, U_f.T], axis=-1)
+
+    # all steps at once
+    i = sigmoid(times(x, W_i.T) + times(h_prev, U_i.T) + b_i)
+    f = sigmoid(times(x, W_f.T) + times(h_prev, U_f.T) + b_f)
+    dh_dc = 1 - h**2
+    dc_df_pre = c_prev * f * (1 - f)
+    dc_di_pre = (times(x, W_c.T)) * i * (1 - i)
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = i * g + f * c[t-1]
+        d_c[t] = d_c_next + (dy[t] + d_h_next) * dh_dc[t]
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        d_f_pre = d_c[t] * dc_df_pre[t]
+        # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+        d_i_pre = d_c[t] * dc_di_pre[t]
+        np.concatenate([d_i_pre, d_f_pre], axis=-1, out=d_if_pre[t])
+        d_h_prev = d_if_pre[t] @ U_if.T
+        d_c_prev = d_c[t] * f[t]
+        d_h_next, d_c_next = d_h_prev, d_c_prev
+
+    # all steps at once
+    d_g = d_c * i
+    d_x = times(d_if_pre, W_if.T) + times(d_g, W_c)
+    d_W_c = outer_sum(d_g, x)
+    d_W_if = outer_sum(x, d_if_pre)
+    d_W_i = d_W_if[..., :H].T
+    d_U_if = outer_sum(h_prev, d_if_pre)
+    d_U_i = d_U_if[..., :H].T
+    d_b_if = d_if_pre.sum(axis=(0, 1))
+    d_b_i = d_b_if[..., :H]
+    d_W_f = d_W_if[..., H:2 * H].T
+    d_U_f = d_U_if[..., H:2 * H].T
+    d_b_f = d_b_if[..., H:2 * H]
+
+    dparams = {
+        "W_c": d_W_c,
+        "W_i": d_W_i.copy(),
+        "U_i": d_U_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f.copy(),
+        "U_f": d_U_f.copy(),
+        "b_f": d_b_f.copy(),
+    }
+    dstart = {"h": d_h_next, "c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -341,7 +484,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_i_pre, i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(5))
     U_i_T = U_i.T
     U_f_T = U_f.T
     parts = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
@@ -361,14 +504,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         dot_i_pre[t] = parts2[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]
         i[t] = sigmoid(parts2[..., :H] + i_in[t])
-        dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t]
         f[t] = sigmoid(parts2[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = i * g + f * c[t-1]
         c[t] = i[t] * g[t] + f[t] * c_prev[t]
-        dot_c[t] = dot_i[t] * g[t] + dot_g[t] * i[t] + dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t]
+        dot_c[t] = (
+            dot_i_pre[t] * i[t] * (1 - i[t]) * g[t]
+            + i[t] * dot_g[t]
+            + dot_f[t] * c_prev[t]
+            + dot_c_prev[t] * f[t]
+        )
         # h = tanh(c)
         h[t] = np.tanh(c[t])
         dot_h[t] = dot_c[t] * (1 - h[t]**2)
@@ -378,6 +525,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     parts = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
+    dot_i = dot_i_pre * i * (1 - i)
     ddot_h_ddot_c = 1 - h**2
     ddot_h_dc = -2 * dot_c * h
     ddot_f_ddot_f_pre = f * (1 - f)
@@ -480,6 +628,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -534,7 +706,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

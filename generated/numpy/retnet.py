@@ -56,6 +56,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 gamma = 0.96875
 
 
@@ -72,14 +73,30 @@ class Tape(NamedTuple):
     k_b: np.ndarray  # (T, B, K)
     v: np.ndarray  # (T, B, H)
     C_pre: np.ndarray  # (T, K)
-    C: np.ndarray  # (T, K)
-    D: np.ndarray  # (T, K)
-    S_a_arg1: np.ndarray  # (T, B, K)
-    S_b_arg1: np.ndarray  # (T, B, K)
-    y_arg: np.ndarray  # (T, B, K)
-    y_arg2: np.ndarray  # (T, B, K)
     S_a: np.ndarray  # (T, B, H, K)
     S_b: np.ndarray  # (T, B, H, K)
+    steps: np.ndarray  # (T,)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S_a: np.ndarray  # (T, B, H, K)
+    S_b: np.ndarray  # (T, B, H, K)
+    steps: np.ndarray  # (T,)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+    t: int
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -96,22 +113,31 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all", t=0):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
+    t is the number of the first step.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype, t)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype, t)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
-    steps = np.arange(T, dtype=dtype)
+    steps = np.arange(t, t + T, dtype=dtype)
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
@@ -127,23 +153,20 @@ def forward(params, x, state=None):
     C = np.cos(C_pre)
     D = np.sin(C_pre)
     S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
-    v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
     S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
-    v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
 
     for t in range(T):
         # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
         # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
 
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
 
-    tape = Tape(size, dtype, x, k_a_sqrt, q_a, q_b, k_a, k_b, v, C_pre, C, D, S_a_arg1, S_b_arg1, y_arg,
-                y_arg2, S_a, S_b)
+    tape = Tape(size, dtype, x, k_a_sqrt, q_a, q_b, k_a, k_b, v, C_pre, S_a, S_b, steps)
     last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
     return y, last, tape
 
@@ -159,16 +182,25 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, K = size["T"], size["B"], size["H"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v = params["W_v"]
     x, k_a_sqrt, q_a, q_b, k_a, k_b = tape.x, tape.k_a_sqrt, tape.q_a, tape.q_b, tape.k_a, tape.k_b
-    v, C_pre, C, D, S_a_arg1, S_b_arg1 = tape.v, tape.C_pre, tape.C, tape.D, tape.S_a_arg1, tape.S_b_arg1
-    y_arg, y_arg2, S_a, S_b = tape.y_arg, tape.y_arg2, tape.S_a, tape.S_b
-    steps = np.arange(T, dtype=dtype)
+    v, C_pre, S_a, S_b = tape.v, tape.C_pre, tape.S_a, tape.S_b
+    steps = tape.steps
     d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
 
     # all steps at once
+    C = np.cos(C_pre)
+    D = np.sin(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
     d_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, S_b)
     d_y_arg = np.einsum("tbh,tbhk->tbk", dy, S_a)
     d_D_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_b)
@@ -179,16 +211,14 @@ def backward(params, tape, dy, dstate=None):
     d_q_a = d_y_arg * C[:, None] + d_y_arg2 * D[:, None]
     d_x_q_a = times(d_q_a, W_qa)
     d_x_q_b = times(d_q_b, W_qb)
-    dS_b_dS_b = dy[:, :, :, None] * y_arg2[:, :, None]
-    dS_a_dS_a = dy[:, :, :, None] * y_arg[:, :, None]
 
     d_S_a_next = dstate["S_a"]
     d_S_b_next = dstate["S_b"]
     for t in reversed(range(T)):
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        d_S_b[t] = d_S_b_next + dS_b_dS_b[t]
+        d_S_b[t] = d_S_b_next + dy[t, :, :, None] * y_arg2[t, :, None]
         # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        d_S_a[t] = d_S_a_next + dS_a_dS_a[t]
+        d_S_a[t] = d_S_a_next + dy[t, :, :, None] * y_arg[t, :, None]
         d_S_a_prev = d_S_a[t] * gamma
         d_S_b_prev = d_S_b[t] * gamma
         d_S_a_next, d_S_b_next = d_S_a_prev, d_S_b_prev
@@ -235,6 +265,154 @@ def backward(params, tape, dy, dstate=None):
     return dparams, d_x, dstart
 
 
+def forward_states(params, x, state, size, dtype, t):
+    """What forward does with memory="states"."""
+    T, K = size["T"], size["K"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    steps = np.arange(t, t + T, dtype=dtype)
+    S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
+    S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
+    # k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    v = times(x, W_v.T)
+    C_pre = steps[:, None] * theta
+    C = np.cos(C_pre)
+    D = np.sin(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
+
+    # all steps at once
+    y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
+
+    tape = States(size, dtype, x, S_a, S_b, steps)
+    last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, K = size["T"], size["B"], size["H"], size["K"]
+    W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
+    W_v, theta = params["W_v"], params["theta"]
+    x, S_a, S_b = tape.x, tape.S_a, tape.S_b
+    steps = tape.steps
+    d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
+    k_a_sqrt = dtype.type(math.sqrt(2 * K))
+
+    # all steps at once
+    q_a = times(x, W_qa.T)
+    q_b = times(x, W_qb.T)
+    k_a = times(x, W_ka.T) / k_a_sqrt
+    k_b = times(x, W_kb.T) / k_a_sqrt
+    v = times(x, W_v.T)
+    C_pre = steps[:, None] * theta
+    C = np.cos(C_pre)
+    D = np.sin(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    y_arg = q_a * C[:, None] - q_b * D[:, None]
+    y_arg2 = q_a * D[:, None] + C[:, None] * q_b
+    d_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, S_b)
+    d_y_arg = np.einsum("tbh,tbhk->tbk", dy, S_a)
+    d_D_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_b)
+    d_D_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_a)
+    d_C_y_arg = np.einsum("tbk,tbk->tk", d_y_arg, q_a)
+    d_C_y_arg2 = np.einsum("tbk,tbk->tk", d_y_arg2, q_b)
+    d_q_b = d_y_arg2 * C[:, None] - d_y_arg * D[:, None]
+    d_q_a = d_y_arg * C[:, None] + d_y_arg2 * D[:, None]
+    d_x_q_a = times(d_q_a, W_qa)
+    d_x_q_b = times(d_q_b, W_qb)
+
+    d_S_a_next = dstate["S_a"]
+    d_S_b_next = dstate["S_b"]
+    for t in reversed(range(T)):
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        d_S_b[t] = d_S_b_next + dy[t, :, :, None] * y_arg2[t, :, None]
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        d_S_a[t] = d_S_a_next + dy[t, :, :, None] * y_arg[t, :, None]
+        d_S_a_prev = d_S_a[t] * gamma
+        d_S_b_prev = d_S_b[t] * gamma
+        d_S_a_next, d_S_b_next = d_S_a_prev, d_S_b_prev
+
+    # all steps at once
+    d_S_b_arg1 = np.einsum("tbhk,tbh->tbk", d_S_b, v)
+    d_S_a_arg1 = np.einsum("tbhk,tbh->tbk", d_S_a, v)
+    d_C_pre = (
+        np.cos(C_pre)
+        * (
+            np.einsum("tbk,tbk->tk", d_S_b_arg1, k_a)
+            - np.einsum("tbk,tbk->tk", d_S_a_arg1, k_b)
+            - d_D_y_arg
+            + d_D_y_arg2
+        )
+        - (
+            np.einsum("tbk,tbk->tk", d_S_a_arg1, k_a)
+            + np.einsum("tbk,tbk->tk", d_S_b_arg1, k_b)
+            + d_C_y_arg
+            + d_C_y_arg2
+        )
+        * np.sin(C_pre)
+    )
+    d_v = np.einsum("tbhk,tbk->tbh", d_S_a, S_a_arg1) + np.einsum("tbhk,tbk->tbh", d_S_b, S_b_arg1)
+    d_W_kb_x = (d_S_b_arg1 * C[:, None] - d_S_a_arg1 * D[:, None]) / k_a_sqrt
+    d_W_ka_x = (d_S_a_arg1 * C[:, None] + d_S_b_arg1 * D[:, None]) / k_a_sqrt
+    d_x = d_x_q_a + d_x_q_b + times(d_W_ka_x, W_ka) + times(d_W_kb_x, W_kb) + times(d_v, W_v)
+    d_W_qa = outer_sum(d_q_a, x)
+    d_W_qb = outer_sum(d_q_b, x)
+    d_W_ka = outer_sum(d_W_ka_x, x)
+    d_W_kb = outer_sum(d_W_kb_x, x)
+    d_W_v = outer_sum(d_v, x)
+    d_theta = np.einsum("tk,t->k", d_C_pre, steps)
+
+    dparams = {
+        "W_qa": d_W_qa,
+        "W_qb": d_W_qb,
+        "W_ka": d_W_ka,
+        "W_kb": d_W_kb,
+        "W_v": d_W_v,
+        "theta": d_theta,
+    }
+    dstart = {"S_a": d_S_a_next, "S_b": d_S_b_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype, t):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state, t + steps.start)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states, t)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state, t=tape.t + steps.start)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
+
+
 def infer(params, x, state=None, t=0):
     """Run the cell over a sequence and keep nothing for a way back.
 
@@ -260,20 +438,16 @@ def infer(params, x, state=None, t=0):
     C_pre = steps[:, None] * theta
     C = np.cos(C_pre)
     D = np.sin(C_pre)
-    v_S_a_arg1 = (
-        v[:, :, :, None] * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
-    )
-    v_S_b_arg1 = (
-        v[:, :, :, None] * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
-    )
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
 
     for t in range(T):
         # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
         # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
 
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
@@ -305,20 +479,16 @@ def step(params, x, state=None, t=0):
     C_pre = steps[:, None] * theta
     C = np.cos(C_pre)
     D = np.sin(C_pre)
-    v_S_a_arg1 = (
-        v[:, :, :, None] * (k_a[:, :, None] * C[:, None, None] - k_b[:, :, None] * D[:, None, None])
-    )
-    v_S_b_arg1 = (
-        v[:, :, :, None] * (k_a[:, :, None] * D[:, None, None] + k_b[:, :, None] * C[:, None, None])
-    )
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
 
     for t in range(T):
         # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
         # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
 
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
@@ -370,28 +540,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     D = np.sin(C_pre)
     dot_D = dot_C_pre * np.cos(C_pre)
     S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
-    v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
-    dot_v_S_a_arg1 = (
-        dot_v[:, :, :, None] * S_a_arg1[:, :, None]
-        + (
-            dot_k_a[:, :, None] * C[:, None, None]
-            + dot_C[:, None, None] * k_a[:, :, None]
-            - dot_k_b[:, :, None] * D[:, None, None]
-            - dot_D[:, None, None] * k_b[:, :, None]
-        )
-        * v[:, :, :, None]
+    dot_S_a_arg1 = (
+        dot_k_a * C[:, None] + dot_C[:, None] * k_a - dot_k_b * D[:, None] - dot_D[:, None] * k_b
     )
     S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
-    v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
-    dot_v_S_b_arg1 = (
-        dot_v[:, :, :, None] * S_b_arg1[:, :, None]
-        + (
-            dot_k_a[:, :, None] * D[:, None, None]
-            + dot_D[:, None, None] * k_a[:, :, None]
-            + dot_k_b[:, :, None] * C[:, None, None]
-            + dot_C[:, None, None] * k_b[:, :, None]
-        )
-        * v[:, :, :, None]
+    dot_S_b_arg1 = (
+        dot_k_a * D[:, None] + dot_D[:, None] * k_a + dot_k_b * C[:, None] + dot_C[:, None] * k_b
     )
     y_arg = q_a * C[:, None] - q_b * D[:, None]
     dot_y_arg = (
@@ -404,11 +558,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     for t in range(T):
         # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
-        dot_S_a[t] = dot_S_a_prev[t] * gamma + dot_v_S_a_arg1[t]
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
+        dot_S_a[t] = (
+            dot_S_a_prev[t] * gamma
+            + dot_v[t, :, :, None] * S_a_arg1[t, :, None]
+            + dot_S_a_arg1[t, :, None] * v[t, :, :, None]
+        )
         # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
-        dot_S_b[t] = dot_S_b_prev[t] * gamma + dot_v_S_b_arg1[t]
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
+        dot_S_b[t] = (
+            dot_S_b_prev[t] * gamma
+            + dot_v[t, :, :, None] * S_b_arg1[t, :, None]
+            + dot_S_b_arg1[t, :, None] * v[t, :, :, None]
+        )
 
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
@@ -471,37 +633,49 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_a_arg1 = (
         dot_k_a * C[:, None] + dot_C[:, None] * k_a - dot_k_b * D[:, None] - dot_D[:, None] * k_b
     )
-    v_S_a_arg1 = v[:, :, :, None] * S_a_arg1[:, :, None]
-    dot_v_S_a_arg1 = (
-        dot_v[:, :, :, None] * S_a_arg1[:, :, None] + dot_S_a_arg1[:, :, None] * v[:, :, :, None]
+    S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
+    dot_S_b_arg1 = (
+        dot_k_a * D[:, None] + dot_D[:, None] * k_a + dot_k_b * C[:, None] + dot_C[:, None] * k_b
+    )
+    dot_y_arg = (
+        dot_q_a * C[:, None] + dot_C[:, None] * q_a - dot_q_b * D[:, None] - dot_D[:, None] * q_b
+    )
+
+    for t in range(T):
+        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        S_a[t] = gamma * S_a_prev[t] + v[t, :, :, None] * S_a_arg1[t, :, None]
+        dot_S_a[t] = (
+            dot_S_a_prev[t] * gamma
+            + dot_v[t, :, :, None] * S_a_arg1[t, :, None]
+            + dot_S_a_arg1[t, :, None] * v[t, :, :, None]
+        )
+        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        S_b[t] = gamma * S_b_prev[t] + v[t, :, :, None] * S_b_arg1[t, :, None]
+        dot_S_b[t] = (
+            dot_S_b_prev[t] * gamma
+            + dot_v[t, :, :, None] * S_b_arg1[t, :, None]
+            + dot_S_b_arg1[t, :, None] * v[t, :, :, None]
+        )
+    d_dot_S_b, d_S_b, d_dot_S_a, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(4))
+
+    # all steps at once
+    C = np.cos(C_pre)
+    dot_C = -dot_C_pre * np.sin(C_pre)
+    D = np.sin(C_pre)
+    dot_D = dot_C_pre * np.cos(C_pre)
+    S_a_arg1 = k_a * C[:, None] - k_b * D[:, None]
+    dot_S_a_arg1 = (
+        dot_k_a * C[:, None] + dot_C[:, None] * k_a - dot_k_b * D[:, None] - dot_D[:, None] * k_b
     )
     S_b_arg1 = k_a * D[:, None] + k_b * C[:, None]
     dot_S_b_arg1 = (
         dot_k_a * D[:, None] + dot_D[:, None] * k_a + dot_k_b * C[:, None] + dot_C[:, None] * k_b
     )
-    v_S_b_arg1 = v[:, :, :, None] * S_b_arg1[:, :, None]
-    dot_v_S_b_arg1 = (
-        dot_v[:, :, :, None] * S_b_arg1[:, :, None] + dot_S_b_arg1[:, :, None] * v[:, :, :, None]
-    )
     y_arg = q_a * C[:, None] - q_b * D[:, None]
-    dot_y_arg = (
-        dot_q_a * C[:, None] + dot_C[:, None] * q_a - dot_q_b * D[:, None] - dot_D[:, None] * q_b
-    )
     y_arg2 = q_a * D[:, None] + C[:, None] * q_b
     dot_y_arg2 = (
         dot_q_a * D[:, None] + dot_C[:, None] * q_b + dot_q_b * C[:, None] + dot_D[:, None] * q_a
     )
-
-    for t in range(T):
-        # S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        S_a[t] = gamma * S_a_prev[t] + v_S_a_arg1[t]
-        dot_S_a[t] = dot_S_a_prev[t] * gamma + dot_v_S_a_arg1[t]
-        # S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        S_b[t] = gamma * S_b_prev[t] + v_S_b_arg1[t]
-        dot_S_b[t] = dot_S_b_prev[t] * gamma + dot_v_S_b_arg1[t]
-    d_dot_S_b, d_S_b, d_dot_S_a, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(4))
-
-    # all steps at once
     d_dot_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, S_b)
     d_y_arg2 = np.einsum("tbh,tbhk->tbk", dy, dot_S_b)
     d_dot_y_arg = np.einsum("tbh,tbhk->tbk", dy, S_a)
@@ -536,10 +710,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_q_a_W_qa = times(d_dot_q_a, dot_W_qa)
     d_x_q_b = times(d_q_b, W_qb)
     d_x_dot_q_b_W_qb = times(d_dot_q_b, dot_W_qb)
-    ddot_S_b_ddot_S_b = dy[:, :, :, None] * y_arg2[:, :, None]
-    dS_b_dS_b = dy[:, :, :, None] * dot_y_arg2[:, :, None]
-    ddot_S_a_ddot_S_a = dy[:, :, :, None] * y_arg[:, :, None]
-    dS_a_dS_a = dy[:, :, :, None] * dot_y_arg[:, :, None]
 
     d_S_a_next = zeros["S_a"]
     d_S_b_next = zeros["S_b"]
@@ -547,11 +717,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S_b_next = dstate["S_b"]
     for t in reversed(range(T)):
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        d_dot_S_b[t] = d_dot_S_b_next + ddot_S_b_ddot_S_b[t]
-        d_S_b[t] = d_S_b_next + dS_b_dS_b[t]
+        d_dot_S_b[t] = d_dot_S_b_next + dy[t, :, :, None] * y_arg2[t, :, None]
+        d_S_b[t] = d_S_b_next + dy[t, :, :, None] * dot_y_arg2[t, :, None]
         # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        d_dot_S_a[t] = d_dot_S_a_next + ddot_S_a_ddot_S_a[t]
-        d_S_a[t] = d_S_a_next + dS_a_dS_a[t]
+        d_dot_S_a[t] = d_dot_S_a_next + dy[t, :, :, None] * y_arg[t, :, None]
+        d_S_a[t] = d_S_a_next + dy[t, :, :, None] * dot_y_arg[t, :, None]
         d_S_a_prev = d_S_a[t] * gamma
         d_S_b_prev = d_S_b[t] * gamma
         d_dot_S_a_prev = d_dot_S_a[t] * gamma
@@ -695,6 +865,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -749,7 +943,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -66,6 +66,7 @@ STATES = {
 OUTPUTS = {
     "o": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -85,8 +86,6 @@ class Tape(NamedTuple):
     k: np.ndarray  # (T, B, H)
     v_arg: np.ndarray  # (T, B, I)
     v: np.ndarray  # (T, B, H)
-    q_pre: np.ndarray  # (T, B, H)
-    m_pre: np.ndarray  # (T, B, H)
     a_exp: np.ndarray  # (T, B, H)
     a_exp2: np.ndarray  # (T, B, H)
     n_exp: np.ndarray  # (T, B, H)
@@ -94,6 +93,27 @@ class Tape(NamedTuple):
     n: np.ndarray  # (T, B, H)
     d: np.ndarray  # (T, B, H)
     o_arg: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    a_prev: np.ndarray  # (T, B, H)
+    b_prev: np.ndarray  # (T, B, H)
+    m_rows: np.ndarray  # (T+1, B, H)
+    x_prev: np.ndarray  # (T, B, I)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -113,18 +133,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns o (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
     mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
@@ -132,7 +160,7 @@ def forward(params, x, state=None):
     b_rows, b_prev, b = carried(state["b"], T)
     m_rows, m_prev, m = carried(state["m"], T)
     x_now_rows, x_prev, x_now = carried(state["x"], T)
-    m_pre, a_exp, a_exp2 = (np.empty((T, B, H), dtype) for _ in range(3))
+    a_exp, a_exp2 = (np.empty((T, B, H), dtype) for _ in range(2))
     # w = exp(omega)
     w = np.exp(omega)
 
@@ -148,8 +176,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         # m = max(m[t-1] - w, k)
-        m_pre[t] = m_prev[t] - w
-        m[t] = np.maximum(m_pre[t], k[t])
+        m[t] = np.maximum(m_prev[t] - w, k[t])
         # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
         a_exp[t] = np.exp(m_prev[t] - w - m[t])
         a_exp2[t] = np.exp(k[t] - m[t])
@@ -166,8 +193,8 @@ def forward(params, x, state=None):
     o_arg = r * n / d
     o = times(o_arg, W_o.T)
 
-    tape = Tape(size, dtype, x, a_prev, b_prev, m_prev, x_prev, w, r_arg, r, k_arg, k, v_arg, v, q_pre,
-                m_pre, a_exp, a_exp2, n_exp, n_exp2, n, d, o_arg)
+    tape = Tape(size, dtype, x, a_prev, b_prev, m_prev, x_prev, w, r_arg, r, k_arg, k, v_arg, v, a_exp,
+                a_exp2, n_exp, n_exp2, n, d, o_arg)
     last = {
         "a": a_rows[-1].copy(),
         "b": b_rows[-1].copy(),
@@ -188,18 +215,24 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["o"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
-    mu_v, W_o = params["mu_v"], params["W_o"]
+    mu_v, u, W_o = params["mu_v"], params["u"], params["W_o"]
     x, a_prev, b_prev, m_prev, x_prev = tape.x, tape.a_prev, tape.b_prev, tape.m_prev, tape.x_prev
     w, r_arg, r, k_arg, k, v_arg, v = tape.w, tape.r_arg, tape.r, tape.k_arg, tape.k, tape.v_arg, tape.v
-    q_pre, m_pre, a_exp, a_exp2, n_exp = tape.q_pre, tape.m_pre, tape.a_exp, tape.a_exp2, tape.n_exp
-    n_exp2, n, d, o_arg = tape.n_exp2, tape.n, tape.d, tape.o_arg
+    a_exp, a_exp2, n_exp, n_exp2, n, d = tape.a_exp, tape.a_exp2, tape.n_exp, tape.n_exp2, tape.n, tape.d
+    o_arg = tape.o_arg
     d_a_prev_rows, d_a_prev, d_a_next = carried(dstate["a"], T, last=True)
     d_x_prev_rows, d_x_prev, d_x_next = carried(dstate["x"], T, last=True)
     d_a_pre2, d_a_pre, d_m, d_m_pre = (np.empty((T, B, H), dtype) for _ in range(4))
 
     # all steps at once
+    q_pre = u + k
+    m_pre = m_prev - w
     d_o_arg = times(dy, W_o)
     d_d = -d_o_arg * r * n / d**2
     d_n = d_o_arg * r / d
@@ -270,6 +303,178 @@ def backward(params, tape, dy, dstate=None):
         "x": d_x_prev_rows[0],
     }
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    a_rows, a_prev, a = carried(state["a"], T)
+    b_rows, b_prev, b = carried(state["b"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    x_now_rows, x_prev, x_now = carried(state["x"], T)
+    # w = exp(omega)
+    w = np.exp(omega)
+
+    # all steps at once
+    x_now[:] = x
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+
+    for t in range(T):
+        # m = max(m[t-1] - w, k)
+        m[t] = np.maximum(m_prev[t] - w, k[t])
+        # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        a_exp = np.exp(m_prev[t] - w - m[t])
+        a_exp2 = np.exp(k[t] - m[t])
+        a[t] = a_exp * a_prev[t] + a_exp2 * v[t]
+        # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+        b[t] = a_exp * b_prev[t] + a_exp2
+
+    # all steps at once
+    q = np.maximum(m_prev, q_pre)
+    n_exp = np.exp(m_prev - q)
+    n_exp2 = np.exp(u - q + k)
+    o_arg = r * (n_exp * a_prev + n_exp2 * v) / (n_exp * b_prev + n_exp2)
+    o = times(o_arg, W_o.T)
+
+    tape = States(size, dtype, x, a_prev, b_prev, m_rows, x_prev)
+    last = {
+        "a": a_rows[-1].copy(),
+        "b": b_rows[-1].copy(),
+        "m": m_rows[-1].copy(),
+        "x": x_now_rows[-1].copy(),
+    }
+    return o, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_r, mu_r, W_k, mu_k, W_v = params["W_r"], params["mu_r"], params["W_k"], params["mu_k"], params["W_v"]
+    mu_v, u, omega, W_o = params["mu_v"], params["u"], params["omega"], params["W_o"]
+    x, a_prev, b_prev, m_prev, x_prev = tape.x, tape.a_prev, tape.b_prev, tape.m_rows[:-1], tape.x_prev
+    m = tape.m_rows[1:]
+    d_a_prev_rows, d_a_prev, d_a_next = carried(dstate["a"], T, last=True)
+    d_x_prev_rows, d_x_prev, d_x_next = carried(dstate["x"], T, last=True)
+    d_a_pre2, d_a_pre, d_m, d_m_pre = (np.empty((T, B, H), dtype) for _ in range(4))
+    w = np.exp(omega)
+
+    # all steps at once
+    r_arg = mu_r * x + (1 - mu_r) * x_prev
+    r = sigmoid(times(r_arg, W_r.T))
+    k_arg = mu_k * x + (1 - mu_k) * x_prev
+    k = times(k_arg, W_k.T)
+    v_arg = mu_v * x + (1 - mu_v) * x_prev
+    v = times(v_arg, W_v.T)
+    q_pre = u + k
+    m_pre = m_prev - w
+    a_exp = np.exp(m_prev - w - m)
+    a_exp2 = np.exp(k - m)
+    q = np.maximum(m_prev, q_pre)
+    n_exp = np.exp(m_prev - q)
+    n_exp2 = np.exp(u - q + k)
+    n = n_exp * a_prev + n_exp2 * v
+    d = n_exp * b_prev + n_exp2
+    o_arg = r * n / d
+    d_o_arg = times(dy, W_o)
+    d_d = -d_o_arg * r * n / d**2
+    d_n = d_o_arg * r / d
+    d_n_pre2 = (d_n * v + d_d) * n_exp2
+    d_n_pre = (d_n * a_prev + d_d * b_prev) * n_exp
+    d_q = -d_n_pre - d_n_pre2
+    d_q_pre = d_q * np.greater(q_pre, m_prev).astype(dtype)
+    d_W_r_r_arg = d_o_arg * n * r * (1 - r) / d
+    d_r_arg = times(d_W_r_r_arg, W_r)
+    d_r_arg_by_mu_r = d_r_arg * (x - x_prev)
+    dm_dm_pre = np.greater_equal(m_pre, k).astype(dtype)
+    da_da_prev = d_n * n_exp
+    db_db_prev = d_d * n_exp
+    local_m_prev = d_q * np.greater_equal(m_prev, q_pre).astype(dtype) + d_n_pre
+
+    d_b_next = dstate["b"]
+    d_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        d_a_pre2[t] = (d_a_next[t] * v[t] + d_b_next) * a_exp2[t]
+        d_a_pre[t] = (d_a_next[t] * a_prev[t] + d_b_next * b_prev[t]) * a_exp[t]
+        # through m = max(m[t-1] - w, k)
+        d_m[t] = d_m_next - d_a_pre[t] - d_a_pre2[t]
+        d_m_pre[t] = d_m[t] * dm_dm_pre[t]
+        d_a_prev[t] = d_a_next[t] * a_exp[t] + da_da_prev[t]
+        d_b_prev = d_b_next * a_exp[t] + db_db_prev[t]
+        d_m_prev = d_m_pre[t] + d_a_pre[t] + local_m_prev[t]
+        d_b_next, d_m_next = d_b_prev, d_m_prev
+
+    # all steps at once
+    d_w_m_pre = d_m_pre.sum(axis=(0, 1))
+    d_w_a_pre = d_a_pre.sum(axis=(0, 1))
+    d_v = d_n * n_exp2 + d_a_next * a_exp2
+    d_v_arg = times(d_v, W_v)
+    d_k = d_q_pre + d_n_pre2 + d_m * np.greater(k, m_pre).astype(dtype) + d_a_pre2
+    d_k_arg = times(d_k, W_k)
+    d_W_r = outer_sum(d_W_r_r_arg, r_arg)
+    d_mu_r = d_r_arg_by_mu_r.sum(axis=(0, 1))
+    d_W_k = outer_sum(d_k, k_arg)
+    d_k_arg_by_mu_k = d_k_arg * (x - x_prev)
+    d_mu_k = d_k_arg_by_mu_k.sum(axis=(0, 1))
+    d_W_v = outer_sum(d_v, v_arg)
+    d_v_arg_by_mu_v = d_v_arg * (x - x_prev)
+    d_mu_v = d_v_arg_by_mu_v.sum(axis=(0, 1))
+    d_u_q_pre = d_q_pre.sum(axis=(0, 1))
+    d_u_n_pre2 = d_n_pre2.sum(axis=(0, 1))
+    d_W_o = outer_sum(dy, o_arg)
+    d_x_prev[:] = d_r_arg * (1 - mu_r) + d_k_arg * (1 - mu_k) + d_v_arg * (1 - mu_v)
+    d_x = d_r_arg * mu_r + d_k_arg * mu_k + d_v_arg * mu_v + d_x_next
+    d_u = d_u_q_pre + d_u_n_pre2
+    d_omega = (-d_w_m_pre - d_w_a_pre) * w
+
+    dparams = {
+        "W_r": d_W_r,
+        "mu_r": d_mu_r,
+        "W_k": d_W_k,
+        "mu_k": d_mu_k,
+        "W_v": d_W_v,
+        "mu_v": d_mu_v,
+        "u": d_u,
+        "omega": d_omega,
+        "W_o": d_W_o,
+    }
+    dstart = {
+        "b": d_b_next,
+        "m": d_m_next,
+        "a": d_a_prev_rows[0],
+        "x": d_x_prev_rows[0],
+    }
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -506,8 +711,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_rows, dot_b_prev, dot_b = carried(dot_state["b"], T)
     dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
     dot_x_now_rows, dot_x_prev, dot_x_now = carried(dot_state["x"], T)
-    m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2 = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_a_exp2 = np.empty((T, B, H), dtype)
+    dot_a_pre, a_exp, dot_a_pre2, a_exp2 = (np.empty((T, B, H), dtype) for _ in range(4))
     # w = exp(omega)
     w = np.exp(omega)
     dot_w = dot_omega * w
@@ -533,29 +737,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     for t in range(T):
         # m = max(m[t-1] - w, k)
-        m_pre[t] = m_prev[t] - w
-        m[t] = np.maximum(m_pre[t], k[t])
+        m_pre = m_prev[t] - w
+        m[t] = np.maximum(m_pre, k[t])
         dot_m[t] = (
-            dot_k[t] * np.greater(k[t], m_pre[t]).astype(dtype)
-            + (dot_m_prev[t] - dot_w) * np.greater_equal(m_pre[t], k[t]).astype(dtype)
+            dot_k[t] * np.greater(k[t], m_pre).astype(dtype)
+            + (dot_m_prev[t] - dot_w) * np.greater_equal(m_pre, k[t]).astype(dtype)
         )
         # a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
         dot_a_pre[t] = dot_m_prev[t] - dot_w - dot_m[t]
         a_exp[t] = np.exp(m_prev[t] - w - m[t])
-        dot_a_exp[t] = dot_a_pre[t] * a_exp[t]
+        dot_a_exp = dot_a_pre[t] * a_exp[t]
         dot_a_pre2[t] = dot_k[t] - dot_m[t]
         a_exp2[t] = np.exp(k[t] - m[t])
-        dot_a_exp2[t] = dot_a_pre2[t] * a_exp2[t]
+        dot_a_exp2 = dot_a_pre2[t] * a_exp2[t]
         a[t] = a_exp[t] * a_prev[t] + a_exp2[t] * v[t]
         dot_a[t] = (
-            dot_a_exp[t] * a_prev[t]
-            + dot_a_prev[t] * a_exp[t]
-            + dot_a_exp2[t] * v[t]
-            + dot_v[t] * a_exp2[t]
+            dot_a_exp * a_prev[t] + dot_a_prev[t] * a_exp[t] + dot_a_exp2 * v[t] + dot_v[t] * a_exp2[t]
         )
         # b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
         b[t] = a_exp[t] * b_prev[t] + a_exp2[t]
-        dot_b[t] = dot_a_exp[t] * b_prev[t] + dot_b_prev[t] * a_exp[t] + dot_a_exp2[t]
+        dot_b[t] = dot_a_exp * b_prev[t] + dot_b_prev[t] * a_exp[t] + dot_a_exp2
 
     # all steps at once
     q = np.maximum(m_prev, q_pre)
@@ -582,6 +783,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_pre, d_m_pre = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
+    q_pre = u + k
+    m_pre = m_prev - w
+    dot_a_exp = dot_a_pre * a_exp
+    dot_a_exp2 = dot_a_pre2 * a_exp2
+    dot_n_exp = dot_n_pre * n_exp
+    dot_n_exp2 = dot_n_pre2 * n_exp2
+    d = n_exp * b_prev + n_exp2
     d_dot_o_arg = times(dy, W_o)
     d_o_arg = times(dy, dot_W_o)
     d_dot_d = -d_dot_o_arg * r * n / d**2
@@ -775,6 +983,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -829,7 +1061,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -42,6 +42,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H+S",),
 }
+MEMORY = ("all", "states", "sqrt")
 alpha = 0.95
 
 
@@ -51,9 +52,27 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
     s: np.ndarray  # (T, B, S)
-    h: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+    s: np.ndarray  # (T, B, S)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, S, seed=0, dtype=np.float32):
@@ -68,18 +87,26 @@ def init(I, H, S, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H+S): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, H, S = size["T"], size["H"], size["S"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
     h_rows, h_prev, h = carried(state["h"], T)
@@ -100,7 +127,7 @@ def forward(params, x, state=None):
     # all steps at once
     y = np.concatenate([h, s], axis=-1)
 
-    tape = Tape(size, dtype, x, h_prev, s, h)
+    tape = Tape(size, dtype, x, h_rows, s)
     last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
     return y, last, tape
 
@@ -116,9 +143,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["y"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H, S = size["T"], size["B"], size["H"], size["S"]
     B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
-    x, h_prev, s, h = tape.x, tape.h_prev, tape.s, tape.h
+    x, h_prev, s, h = tape.x, tape.h_rows[:-1], tape.s, tape.h_rows[1:]
     d_h_pre = np.empty((T, B, H), dtype)
     d_s = np.empty((T, B, S), dtype)
     PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
@@ -157,6 +188,100 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "s": d_s_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H, S = size["T"], size["H"], size["S"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    s_rows, s_prev, s = carried(state["s"], T)
+    BA = np.concatenate([B_.T, A.T], axis=-1)
+
+    # all steps at once
+    BA_x = times(x, BA)
+    A_x = BA_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x[..., :S]
+
+    for t in range(T):
+        # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        s[t] = alpha * s_prev[t] + s_in[t]
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        h[t] = sigmoid(s[t] @ P.T + A_x[t] + h_prev[t] @ R.T)
+
+    # all steps at once
+    y = np.concatenate([h, s], axis=-1)
+
+    tape = States(size, dtype, x, h_rows, s)
+    last = {"h": h_rows[-1].copy(), "s": s_rows[-1].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H, S = size["T"], size["B"], size["H"], size["S"]
+    B_, P, A, R = params["B"], params["P"], params["A"], params["R"]
+    x, h_prev, s, h = tape.x, tape.h_rows[:-1], tape.s, tape.h_rows[1:]
+    d_h_pre = np.empty((T, B, H), dtype)
+    d_s = np.empty((T, B, S), dtype)
+    PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
+
+    # all steps at once
+    d_h_y = dy[..., :H]
+    d_s_y = dy[..., H:H + S]
+    dh_dh_pre = h * (1 - h)
+
+    d_h_next = dstate["h"]
+    d_s_next = dstate["s"]
+    for t in reversed(range(T)):
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        d_h_pre[t] = (d_h_next + d_h_y[t]) * dh_dh_pre[t]
+        d_s_P_s_h_prev = d_h_pre[t] @ PR
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        d_s[t] = d_s_next + d_s_P_s_h_prev[..., :S] + d_s_y[t]
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        d_h_prev = d_s_P_s_h_prev[..., S:S + H]
+        d_s_prev = d_s[t] * alpha
+        d_h_next, d_s_next = d_h_prev, d_s_prev
+
+    # all steps at once
+    d_B_x = d_s * (1 - alpha)
+    d_x = times(d_B_x, B_) + times(d_h_pre, A)
+    d_B = outer_sum(d_B_x, x)
+    d_P = outer_sum(d_h_pre, s)
+    d_A = outer_sum(d_h_pre, x)
+    d_R = outer_sum(d_h_pre, h_prev)
+
+    dparams = {
+        "B": d_B,
+        "P": d_P,
+        "A": d_A,
+        "R": d_R,
+    }
+    dstart = {"h": d_h_next, "s": d_s_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -421,6 +546,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -481,7 +630,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -62,6 +62,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -70,15 +71,31 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
-    h_prev: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T+1, B, H)
     p_prev: np.ndarray  # (T, B)
-    u: np.ndarray  # (T, B)
     r: np.ndarray  # (T, B, H)
     z: np.ndarray  # (T, B, H)
-    r_h: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
-    h: np.ndarray  # (T, B, H)
     q: np.ndarray  # (T, B)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T+1, B, H)
+    p_prev: np.ndarray  # (T, B)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -100,26 +117,34 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
     b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
     b_p = params["b_p"]
     h_rows, h_prev, h = carried(state["h"], T)
     p_rows, p_prev, p = carried(state["p"], T)
-    u, q = (np.empty((T, B), dtype) for _ in range(2))
-    r, z, r_h, n = (np.empty((T, B, H), dtype) for _ in range(4))
+    r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    q = np.empty((T, B), dtype)
     W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
     b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
     U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
@@ -132,23 +157,23 @@ def forward(params, x, state=None):
 
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
-        u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        u = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
         U_rz_h = h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         r[t] = sigmoid(U_rz_h[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         z[t] = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h[t] = r[t] * h_prev[t]
-        n[t] = np.tanh(r_h[t] @ U_n.T + n_in[t])
+        r_h = r[t] * h_prev[t]
+        n[t] = np.tanh(r_h @ U_n.T + n_in[t])
         # h = u * s + (1 - u) * h[t-1]
-        h[t] = u[t, :, None] * ((1 - z[t]) * h_prev[t] + z[t] * n[t]) + (1 - u[t, :, None]) * h_prev[t]
+        h[t] = u[:, None] * ((1 - z[t]) * h_prev[t] + z[t] * n[t]) + (1 - u[:, None]) * h_prev[t]
         # q = sigmoid(dot(w_p, h) + b_p)
         q[t] = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
         # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-        p[t] = u[t] * q[t] + (1 - u[t]) * (np.minimum(q[t], 1 - p_prev[t]) + p_prev[t])
+        p[t] = u * q[t] + (1 - u) * (np.minimum(q[t], 1 - p_prev[t]) + p_prev[t])
 
-    tape = Tape(size, dtype, x, h_prev, p_prev, u, r, z, r_h, n, h, q)
+    tape = Tape(size, dtype, x, h_rows, p_prev, r, z, n, q)
     last = {"h": h_rows[-1].copy(), "p": p_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -164,17 +189,23 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_r, U_r, W_z, U_z, W_n = params["W_r"], params["U_r"], params["W_z"], params["U_z"], params["W_n"]
     U_n, w_p = params["U_n"], params["w_p"]
-    x, h_prev, p_prev, u, r, z, r_h = tape.x, tape.h_prev, tape.p_prev, tape.u, tape.r, tape.z, tape.r_h
-    n, h, q = tape.n, tape.h, tape.q
+    x, h_prev, p_prev, r, z, n = tape.x, tape.h_rows[:-1], tape.p_prev, tape.r, tape.z, tape.n
+    h, q = tape.h_rows[1:], tape.q
     d_q_pre = np.empty((T, B), dtype)
     d_rzn_pre = np.empty((T, B, 3 * H), dtype)
     W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
     U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
 
     # all steps at once
+    u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+    r_h = r * h_prev
     dp_dmin_q = 1 - u
     dmin_q_dq_pre = np.greater_equal(1 - p_prev, q).astype(dtype)
     local_q_pre = q * (1 - q)
@@ -244,6 +275,159 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next, "p": d_p_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    p_rows, p_prev, p = carried(state["p"], T)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    b_rzn = np.concatenate([b_r, b_z, b_n], axis=-1)
+    U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
+
+    # all steps at once
+    rzn_in = times(x, W_rzn, b_rzn)
+    z_in = rzn_in[..., H:2 * H]
+    r_in = rzn_in[..., :H]
+    n_in = rzn_in[..., 2 * H:3 * H]
+
+    for t in range(T):
+        # u = where(p[t-1] >= 0.5, 1, 0)
+        u = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        U_rz_h = h_prev[t] @ U_rz
+        # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        z = sigmoid(U_rz_h[..., H:2 * H] + z_in[t])
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        r_h = sigmoid(U_rz_h[..., :H] + r_in[t]) * h_prev[t]
+        # h = u * s + (1 - u) * h[t-1]
+        h[t] = (
+            u[:, None] * ((1 - z) * h_prev[t] + z * np.tanh(r_h @ U_n.T + n_in[t]))
+            + (1 - u[:, None]) * h_prev[t]
+        )
+        # q = sigmoid(dot(w_p, h) + b_p)
+        q = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
+        # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        p[t] = u * q + (1 - u) * (np.minimum(q, 1 - p_prev[t]) + p_prev[t])
+
+    tape = States(size, dtype, x, h_rows, p_prev)
+    last = {"h": h_rows[-1].copy(), "p": p_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
+    b_z, W_n, U_n, b_n, w_p = params["b_z"], params["W_n"], params["U_n"], params["b_n"], params["w_p"]
+    b_p = params["b_p"]
+    x, h_prev, p_prev, h = tape.x, tape.h_rows[:-1], tape.p_prev, tape.h_rows[1:]
+    d_q_pre = np.empty((T, B), dtype)
+    d_rzn_pre = np.empty((T, B, 3 * H), dtype)
+    W_rzn = np.concatenate([W_r.T, W_z.T, W_n.T], axis=-1)
+    U_rz = np.concatenate([U_r.T, U_z.T], axis=-1)
+
+    # all steps at once
+    u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+    r = sigmoid(times(x, W_r.T) + times(h_prev, U_r.T) + b_r)
+    z = sigmoid(times(x, W_z.T) + times(h_prev, U_z.T) + b_z)
+    r_h = r * h_prev
+    n = np.tanh(times(x, W_n.T) + times(r_h, U_n.T) + b_n)
+    q = sigmoid(np.einsum("h,tbh->tb", w_p, h) + b_p)
+    dp_dmin_q = 1 - u
+    dmin_q_dq_pre = np.greater_equal(1 - p_prev, q).astype(dtype)
+    local_q_pre = q * (1 - q)
+    ds_dn_pre = z * (1 - n**2)
+    ds_dz_pre = (n - h_prev) * z * (1 - z)
+    dr_h_dr_pre = h_prev * r * (1 - r)
+    ds_dh_prev = 1 - z
+    dmin_q_dp_prev = -np.greater(q, 1 - p_prev).astype(dtype)
+
+    d_h_next = dstate["h"]
+    d_p_next = dstate["p"]
+    for t in reversed(range(T)):
+        # through p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        d_min_q = d_p_next * dp_dmin_q[t]
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        d_q_pre[t] = (d_min_q * dmin_q_dq_pre[t] + d_p_next * u[t]) * local_q_pre[t]
+        # through h = u * s + (1 - u) * h[t-1]
+        d_h = dy[t] + d_h_next + d_q_pre[t, :, None] * w_p
+        # through s = (1 - z) * h[t-1] + z * n
+        d_s = d_h * u[t, :, None]
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        d_n_pre = d_s * ds_dn_pre[t]
+        d_r_h = d_n_pre @ U_n
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        d_z_pre = d_s * ds_dz_pre[t]
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        d_r_pre = d_r_h * dr_h_dr_pre[t]
+        np.concatenate([d_r_pre, d_z_pre, d_n_pre], axis=-1, out=d_rzn_pre[t])
+        d_h_prev = (
+            d_rzn_pre[t, ..., :2 * H] @ U_rz.T
+            + d_r_h * r[t]
+            + d_s * ds_dh_prev[t]
+            + d_h * dp_dmin_q[t, :, None]
+        )
+        d_p_prev = d_min_q * dmin_q_dp_prev[t] + d_p_next * dp_dmin_q[t]
+        d_h_next, d_p_next = d_h_prev, d_p_prev
+
+    # all steps at once
+    d_x = times(d_rzn_pre, W_rzn.T)
+    d_W_rzn = outer_sum(x, d_rzn_pre)
+    d_W_r = d_W_rzn[..., :H].T
+    d_U_rz = outer_sum(h_prev, d_rzn_pre[..., :2 * H])
+    d_U_r = d_U_rz[..., :H].T
+    d_b_rzn = d_rzn_pre.sum(axis=(0, 1))
+    d_b_r = d_b_rzn[..., :H]
+    d_W_z = d_W_rzn[..., H:2 * H].T
+    d_U_z = d_U_rz[..., H:2 * H].T
+    d_b_z = d_b_rzn[..., H:2 * H]
+    d_W_n = d_W_rzn[..., 2 * H:3 * H].T
+    d_U_n = outer_sum(d_rzn_pre[..., 2 * H:3 * H], r_h)
+    d_b_n = d_b_rzn[..., 2 * H:3 * H]
+    d_w_p = np.einsum("tb,tbh->h", d_q_pre, h)
+    d_b_p = d_q_pre.sum(axis=(0, 1))
+
+    dparams = {
+        "W_r": d_W_r.copy(),
+        "U_r": d_U_r.copy(),
+        "b_r": d_b_r.copy(),
+        "W_z": d_W_z.copy(),
+        "U_z": d_U_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_n": d_W_n.copy(),
+        "U_n": d_U_n,
+        "b_n": d_b_n.copy(),
+        "w_p": d_w_p,
+        "b_p": np.asarray(d_b_p),
+    }
+    dstart = {"h": d_h_next, "p": d_p_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -457,19 +641,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     p_rows, p_prev, p = carried(state["p"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_p_rows, dot_p_prev, dot_p = carried(dot_state["p"], T)
-    u, dot_q_pre, q = (np.empty((T, B), dtype) for _ in range(3))
-    dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_r_pre, r, dot_z_pre, z, dot_z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_q_pre, q = (np.empty((T, B), dtype) for _ in range(2))
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
     parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
+    dot_U_n2 = np.concatenate([dot_U_n, U_n], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
     parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
-    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     parts2 = times(x, parts)
@@ -483,54 +666,57 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     for t in range(T):
         # u = where(p[t-1] >= 0.5, 1, 0)
-        u[t] = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
+        u = np.where(np.greater_equal(p_prev[t], 0.5), dtype.type(1), 0)
         parts4 = h_prev[t] @ parts3
         dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]
         r[t] = sigmoid(parts4[..., :H] + r_in[t])
-        dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t]
         z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        r_h[t] = r[t] * h_prev[t]
-        dot_r_h[t] = dot_r[t] * h_prev[t] + dot_h_prev[t] * r[t]
-        parts5 = r_h[t] @ dot_U_n2
-        dot_n_pre[t] = parts5[..., H:2 * H] + dot_r_h[t] @ U_n.T + dot_n_in[t]
-        n[t] = np.tanh(parts5[..., :H] + n_in[t])
+        r_h = r[t] * h_prev[t]
+        dot_r_h = dot_r_pre[t] * r[t] * (1 - r[t]) * h_prev[t] + r[t] * dot_h_prev[t]
+        dot_r_h2 = np.concatenate([r_h, dot_r_h], axis=-1)
+        dot_n_pre[t] = dot_r_h2 @ dot_U_n2.T + dot_n_in[t]
+        n[t] = np.tanh(r_h @ U_n.T + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = u * s + (1 - u) * h[t-1]
-        h[t] = u[t, :, None] * ((1 - z[t]) * h_prev[t] + z[t] * n[t]) + (1 - u[t, :, None]) * h_prev[t]
+        h[t] = u[:, None] * ((1 - z[t]) * h_prev[t] + z[t] * n[t]) + (1 - u[:, None]) * h_prev[t]
         dot_h[t] = (
-            (dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]) * u[t, :, None]
-            + dot_h_prev[t] * (1 - u[t, :, None])
+            (dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - z[t]) + dot_n[t] * z[t]) * u[:, None]
+            + dot_h_prev[t] * (1 - u[:, None])
         )
         # q = sigmoid(dot(w_p, h) + b_p)
         dot_q_pre[t] = np.einsum("h,bh->b", dot_w_p, h[t]) + np.einsum("h,bh->b", w_p, dot_h[t]) + dot_b_p
         q[t] = sigmoid(np.einsum("h,bh->b", w_p, h[t]) + b_p)
         dot_q = dot_q_pre[t] * q[t] * (1 - q[t])
         # p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-        p[t] = u[t] * q[t] + (1 - u[t]) * (np.minimum(q[t], 1 - p_prev[t]) + p_prev[t])
+        p[t] = u * q[t] + (1 - u) * (np.minimum(q[t], 1 - p_prev[t]) + p_prev[t])
         dot_p[t] = (
             (
                 dot_q * np.greater_equal(1 - p_prev[t], q[t]).astype(dtype)
                 - dot_p_prev[t] * np.greater(q[t], 1 - p_prev[t]).astype(dtype)
             )
-            * (1 - u[t])
-            + dot_q * u[t]
-            + dot_p_prev[t] * (1 - u[t])
+            * (1 - u)
+            + dot_q * u
+            + dot_p_prev[t] * (1 - u)
         )
     d_dot_q_pre, d_q_pre = (np.empty((T, B), dtype) for _ in range(2))
     d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
     d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
-    parts6 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    parts5 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
     dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
     dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
     parts3 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
 
     # all steps at once
+    u = np.where(np.greater_equal(p_prev, 0.5), dtype.type(1), 0)
+    dot_r = dot_r_pre * r * (1 - r)
+    r_h = r * h_prev
+    dot_r_h = dot_r * h_prev + dot_h_prev * r
     ddot_p_ddot_min_q = 1 - u
     ddot_min_q_ddot_q = np.greater_equal(1 - p_prev, q).astype(dtype)
     ddot_q_ddot_q_pre = q * (1 - q)
@@ -615,7 +801,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
     d_n_pre_steps = d_dot_n_pre2[..., :H]
     d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
-    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts6.T)
+    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts5.T)
     d_W_r_W_r_x = outer_sum(d_r_pre_steps, x)
     d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre_steps, dot_x)
     d_U_r_U_r_h = outer_sum(d_r_pre_steps, h_prev)
@@ -685,6 +871,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -739,7 +949,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

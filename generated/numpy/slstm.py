@@ -72,6 +72,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -81,8 +82,8 @@ class Tape(NamedTuple):
     dtype: np.dtype
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
-    n_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+    n_rows: np.ndarray  # (T+1, B, H)
     z: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
     log_i: np.ndarray  # (T, B, H)
@@ -90,8 +91,27 @@ class Tape(NamedTuple):
     m_pre: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
-    n: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+    n_rows: np.ndarray  # (T+1, B, H)
+    m_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -114,18 +134,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
     b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
@@ -171,7 +199,7 @@ def forward(params, x, state=None):
         # h = o * c / n
         h[t] = o[t] * c[t] / n[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, n_prev, z, o, log_i, log_f_softplus, m_pre, i, f, c, n)
+    tape = Tape(size, dtype, x, h_prev, c_rows, n_rows, z, o, log_i, log_f_softplus, m_pre, i, f)
     last = {
         "h": h_rows[-1].copy(),
         "c": c_rows[-1].copy(),
@@ -192,12 +220,16 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_z, R_z, W_o, R_o, W_i = params["W_z"], params["R_z"], params["W_o"], params["R_o"], params["W_i"]
     R_i, W_f, R_f = params["R_i"], params["W_f"], params["R_f"]
-    x, h_prev, c_prev, n_prev, z, o = tape.x, tape.h_prev, tape.c_prev, tape.n_prev, tape.z, tape.o
-    log_i, log_f_softplus, m_pre, i, f = tape.log_i, tape.log_f_softplus, tape.m_pre, tape.i, tape.f
-    c, n = tape.c, tape.n
+    x, h_prev, c_prev, n_prev, z = tape.x, tape.h_prev, tape.c_rows[:-1], tape.n_rows[:-1], tape.z
+    o, log_i, log_f_softplus, m_pre, i = tape.o, tape.log_i, tape.log_f_softplus, tape.m_pre, tape.i
+    f, c, n = tape.f, tape.c_rows[1:], tape.n_rows[1:]
     d_log_f_pre = np.empty((T, B, H), dtype)
     d_parts = np.empty((T, B, 4 * H), dtype)
     W_zoi = np.concatenate([W_z.T, W_o.T, W_i.T], axis=-1)
@@ -288,6 +320,193 @@ def backward(params, tape, dy, dstate=None):
         "m": d_m_next,
     }
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    c_rows, c_prev, c = carried(state["c"], T)
+    n_rows, n_prev, n = carried(state["n"], T)
+    m_rows, m_prev, m = carried(state["m"], T)
+    W_zoif = np.concatenate([W_z.T, W_o.T, W_i.T, W_f.T], axis=-1)
+    R_zoif = np.ascontiguousarray(np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1))
+
+    # all steps at once
+    W_zoif_x = times(x, W_zoif)
+    i_in = W_zoif_x[..., 2 * H:3 * H] + b_i
+    f_in = -W_zoif_x[..., 3 * H:4 * H] - b_f
+    z_in = W_zoif_x[..., :H] + b_z
+    o_in = W_zoif_x[..., H:2 * H] + b_o
+
+    for t in range(T):
+        R_zoif_h = h_prev[t] @ R_zoif
+        # log_i = W_i @ x + R_i @ h[t-1] + b_i
+        log_i = R_zoif_h[..., 2 * H:3 * H] + i_in[t]
+        # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        log_f_pre = f_in[t] - R_zoif_h[..., 3 * H:4 * H]
+        log_f = -np.log1p(np.exp(-np.abs(log_f_pre))) - np.maximum(log_f_pre, 0)
+        # m = max(log_f + m[t-1], log_i)
+        m[t] = np.maximum(log_f + m_prev[t], log_i)
+        # i = exp(log_i - m)
+        i = np.exp(log_i - m[t])
+        # f = exp(log_f + m[t-1] - m)
+        f = np.exp(log_f + m_prev[t] - m[t])
+        # c = f * c[t-1] + i * z
+        c[t] = f * c_prev[t] + i * np.tanh(R_zoif_h[..., :H] + z_in[t])
+        # n = f * n[t-1] + i
+        n[t] = f * n_prev[t] + i
+        # h = o * c / n
+        h[t] = sigmoid(R_zoif_h[..., H:2 * H] + o_in[t]) * c[t] / n[t]
+
+    tape = States(size, dtype, x, h_prev, c_rows, n_rows, m_rows)
+    last = {
+        "h": h_rows[-1].copy(),
+        "c": c_rows[-1].copy(),
+        "n": n_rows[-1].copy(),
+        "m": m_rows[-1].copy(),
+    }
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_z, R_z, b_z, W_o, R_o = params["W_z"], params["R_z"], params["b_z"], params["W_o"], params["R_o"]
+    b_o, W_i, R_i, b_i, W_f = params["b_o"], params["W_i"], params["R_i"], params["b_i"], params["W_f"]
+    R_f, b_f = params["R_f"], params["b_f"]
+    x, h_prev, c_prev, n_prev = tape.x, tape.h_prev, tape.c_rows[:-1], tape.n_rows[:-1]
+    m_prev, m, c, n = tape.m_rows[:-1], tape.m_rows[1:], tape.c_rows[1:], tape.n_rows[1:]
+    d_log_f_pre = np.empty((T, B, H), dtype)
+    d_parts = np.empty((T, B, 4 * H), dtype)
+    W_z_T = W_z.T
+    W_o_T = W_o.T
+    W_i_T = W_i.T
+    W_zoif = np.concatenate([W_z_T, W_o_T, W_i_T, W_f.T], axis=-1)
+    R_zoif = np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1)
+    W_zoi = np.concatenate([W_z_T, W_o_T, W_i_T], axis=-1)
+
+    # all steps at once
+    W_zoif_x = times(x, W_zoif)
+    R_zoif_h = times(h_prev, R_zoif)
+    z = np.tanh(W_zoif_x[..., :H] + R_zoif_h[..., :H] + b_z)
+    o = sigmoid(W_zoif_x[..., H:2 * H] + R_zoif_h[..., H:2 * H] + b_o)
+    log_i = W_zoif_x[..., 2 * H:3 * H] + R_zoif_h[..., 2 * H:3 * H] + b_i
+    log_f_pre = -W_zoif_x[..., 3 * H:4 * H] - R_zoif_h[..., 3 * H:4 * H] - b_f
+    log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
+    log_f = -log_f_softplus
+    m_pre = log_f + m_prev
+    i = np.exp(log_i - m)
+    f = np.exp(log_f + m_prev - m)
+    dh_dn = -o * c / n**2
+    dh_dc = o / n
+    dm_dm_pre = np.greater_equal(m_pre, log_i).astype(dtype)
+    local_log_f_pre = -np.expm1(-log_f_softplus)
+    dm_dlog_i = np.greater(log_i, m_pre).astype(dtype)
+    dh_do_pre = c * o * (1 - o) / n
+    dc_dz_pre = i * (1 - z**2)
+
+    d_h_next = dstate["h"]
+    d_c_next = dstate["c"]
+    d_n_next = dstate["n"]
+    d_m_next = dstate["m"]
+    for t in reversed(range(T)):
+        # through h = o * c / n
+        d_h = dy[t] + d_h_next
+        # through n = f * n[t-1] + i
+        d_n = d_n_next + d_h * dh_dn[t]
+        # through c = f * c[t-1] + i * z
+        d_c = d_c_next + d_h * dh_dc[t]
+        # through f = exp(log_f + m[t-1] - m)
+        d_f_pre = (d_c * c_prev[t] + d_n * n_prev[t]) * f[t]
+        # through i = exp(log_i - m)
+        d_i_pre = (d_c * z[t] + d_n) * i[t]
+        # through m = max(log_f + m[t-1], log_i)
+        d_m = d_m_next - d_i_pre - d_f_pre
+        d_m_pre = d_m * dm_dm_pre[t]
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        d_log_f_pre[t] = (-d_m_pre - d_f_pre) * local_log_f_pre[t]
+        d_R_f_h = -d_log_f_pre[t]
+        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+        d_log_i = d_m * dm_dlog_i[t] + d_i_pre
+        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        d_o_pre = d_h * dh_do_pre[t]
+        # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+        d_z_pre = d_c * dc_dz_pre[t]
+        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_parts[t])
+        d_h_prev = d_parts[t] @ R_zoif.T
+        d_c_prev = d_c * f[t]
+        d_n_prev = d_n * f[t]
+        d_m_prev = d_m_pre + d_f_pre
+        d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
+
+    # all steps at once
+    d_z_pre_o_pre_log_i = d_parts[..., :3 * H]
+    d_W_f_x = -d_log_f_pre
+    d_x = times(d_z_pre_o_pre_log_i, W_zoi.T) + times(d_W_f_x, W_f)
+    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i)
+    d_W_z = d_W_zoi[..., :H].T
+    d_R_zoif = outer_sum(h_prev, d_parts)
+    d_R_z = d_R_zoif[..., :H].T
+    d_b_zoi = d_z_pre_o_pre_log_i.sum(axis=(0, 1))
+    d_b_z = d_b_zoi[..., :H]
+    d_W_o = d_W_zoi[..., H:2 * H].T
+    d_R_o = d_R_zoif[..., H:2 * H].T
+    d_b_o = d_b_zoi[..., H:2 * H]
+    d_W_i = d_W_zoi[..., 2 * H:3 * H].T
+    d_R_i = d_R_zoif[..., 2 * H:3 * H].T
+    d_b_i = d_b_zoi[..., 2 * H:3 * H]
+    d_W_f = outer_sum(d_W_f_x, x)
+    d_R_f = d_R_zoif[..., 3 * H:4 * H].T
+    d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
+    d_b_f = -d_b_f_log_f_pre
+
+    dparams = {
+        "W_z": d_W_z.copy(),
+        "R_z": d_R_z.copy(),
+        "b_z": d_b_z.copy(),
+        "W_o": d_W_o.copy(),
+        "R_o": d_R_o.copy(),
+        "b_o": d_b_o.copy(),
+        "W_i": d_W_i.copy(),
+        "R_i": d_R_i.copy(),
+        "b_i": d_b_i.copy(),
+        "W_f": d_W_f,
+        "R_f": d_R_f.copy(),
+        "b_f": d_b_f,
+    }
+    dstart = {
+        "h": d_h_next,
+        "c": d_c_next,
+        "n": d_n_next,
+        "m": d_m_next,
+    }
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -559,9 +778,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     dot_n_rows, dot_n_prev, dot_n = carried(dot_state["n"], T)
     dot_m_rows, dot_m_prev, dot_m = carried(dot_state["m"], T)
-    dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i = (np.empty((T, B, H), dtype) for _ in range(7))
-    dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_i = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre = (np.empty((T, B, H), dtype) for _ in range(6))
+    log_f_softplus, m_pre, dot_i_pre, i, dot_f_pre, f = (np.empty((T, B, H), dtype) for _ in range(6))
     W_z_T = W_z.T
     W_o_T = W_o.T
     W_i_T = W_i.T
@@ -605,11 +823,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
         dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]
         z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        dot_z[t] = dot_z_pre[t] * (1 - z[t]**2)
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
         dot_o_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t]
         o[t] = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
-        dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
         log_i[t] = parts4[..., 4 * H:5 * H] + i_in[t]
         dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
@@ -629,20 +845,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # i = exp(log_i - m)
         dot_i_pre[t] = dot_log_i - dot_m[t]
         i[t] = np.exp(log_i[t] - m[t])
-        dot_i[t] = dot_i_pre[t] * i[t]
+        dot_i = dot_i_pre[t] * i[t]
         # f = exp(log_f + m[t-1] - m)
         dot_f_pre[t] = dot_log_f + dot_m_prev[t] - dot_m[t]
         f[t] = np.exp(log_f + m_prev[t] - m[t])
-        dot_f[t] = dot_f_pre[t] * f[t]
+        dot_f = dot_f_pre[t] * f[t]
         # c = f * c[t-1] + i * z
         c[t] = f[t] * c_prev[t] + i[t] * z[t]
-        dot_c[t] = dot_f[t] * c_prev[t] + dot_c_prev[t] * f[t] + dot_i[t] * z[t] + dot_z[t] * i[t]
+        dot_c[t] = (
+            dot_f * c_prev[t] + dot_c_prev[t] * f[t] + dot_i * z[t] + dot_z_pre[t] * (1 - z[t]**2) * i[t]
+        )
         # n = f * n[t-1] + i
         n[t] = f[t] * n_prev[t] + i[t]
-        dot_n[t] = dot_f[t] * n_prev[t] + dot_n_prev[t] * f[t] + dot_i[t]
+        dot_n[t] = dot_f * n_prev[t] + dot_n_prev[t] * f[t] + dot_i
         # h = o * c / n
         h[t] = o[t] * c[t] / n[t]
-        dot_h[t] = dot_o[t] * c[t] / n[t] + dot_c[t] * o[t] / n[t] - dot_n[t] * o[t] * c[t] / n[t]**2
+        dot_h[t] = (
+            dot_o_pre[t] * o[t] * (1 - o[t]) * c[t] / n[t]
+            + o[t] * dot_c[t] / n[t]
+            - o[t] * dot_n[t] * c[t] / n[t]**2
+        )
     d_dot_log_f_pre, d_log_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
     d_parts = np.empty((T, B, 8 * H), dtype)
     parts5 = np.concatenate([W_z.T, dot_W_z.T, W_o.T, dot_W_o.T, W_i.T, dot_W_i.T], axis=-1)
@@ -654,6 +876,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     # all steps at once
+    dot_z = dot_z_pre * (1 - z**2)
+    dot_o = dot_o_pre * o * (1 - o)
+    dot_i = dot_i_pre * i
+    dot_f = dot_f_pre * f
     ddot_h_ddot_n = -o * c / n**2
     ddot_h_dn = 2 * o * c * dot_n / n**3 - o * dot_c / n**2 - c * dot_o / n**2
     ddot_h_ddot_c = o / n
@@ -837,6 +1063,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -891,7 +1141,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

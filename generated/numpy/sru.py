@@ -48,6 +48,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -56,11 +57,28 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     x: np.ndarray  # (T, B, H)
-    c_prev: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
     W_x: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
-    c: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T+1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(H, seed=0, dtype=np.float32):
@@ -78,18 +96,26 @@ def init(H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
     b_r, W = params["b_r"], params["W"]
@@ -111,7 +137,7 @@ def forward(params, x, state=None):
     r = sigmoid(W_r_x + v_r * c_prev + b_r)
     h = r * c + (1 - r) * x
 
-    tape = Tape(size, dtype, x, c_prev, W_x, f, c, r)
+    tape = Tape(size, dtype, x, c_rows, W_x, f, r)
     last = {"c": c_rows[-1].copy()}
     return h, last, tape
 
@@ -127,9 +153,13 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_f, v_f, W_r, v_r, W = params["W_f"], params["v_f"], params["W_r"], params["v_r"], params["W"]
-    x, c_prev, W_x, f, c, r = tape.x, tape.c_prev, tape.W_x, tape.f, tape.c, tape.r
+    x, c_prev, W_x, f, c, r = tape.x, tape.c_rows[:-1], tape.W_x, tape.f, tape.c_rows[1:], tape.r
     d_c, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
@@ -170,6 +200,105 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"c": d_c_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T = size["T"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    c_rows, c_prev, c = carried(state["c"], T)
+
+    # all steps at once
+    W_r_x = times(x, W_r.T)
+    W_x = times(x, W.T)
+    f_in = times(x, W_f.T, b_f)
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        f = sigmoid(v_f * c_prev[t] + f_in[t])
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        c[t] = f * c_prev[t] + (1 - f) * W_x[t]
+
+    # all steps at once
+    r = sigmoid(W_r_x + v_r * c_prev + b_r)
+    h = r * c + (1 - r) * x
+
+    tape = States(size, dtype, x, c_rows)
+    last = {"c": c_rows[-1].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_f, v_f, b_f, W_r, v_r = params["W_f"], params["v_f"], params["b_f"], params["W_r"], params["v_r"]
+    b_r, W = params["b_r"], params["W"]
+    x, c_prev, c = tape.x, tape.c_rows[:-1], tape.c_rows[1:]
+    d_c, d_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
+
+    # all steps at once
+    f = sigmoid(times(x, W_f.T) + v_f * c_prev + b_f)
+    r = sigmoid(times(x, W_r.T) + v_r * c_prev + b_r)
+    d_r_pre = dy * (c - x) * r * (1 - r)
+    d_x_W_r_x = times(d_r_pre, W_r)
+    dc_dc = dy * r
+    dc_df_pre = (c_prev - times(x, W.T)) * f * (1 - f)
+    local_c_prev = d_r_pre * v_r
+
+    d_c_next = dstate["c"]
+    for t in reversed(range(T)):
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        d_c[t] = d_c_next + dc_dc[t]
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        d_f_pre[t] = d_c[t] * dc_df_pre[t]
+        d_c_prev = d_f_pre[t] * v_f + d_c[t] * f[t] + local_c_prev[t]
+        d_c_next = d_c_prev
+
+    # all steps at once
+    d_W_x = d_c * (1 - f)
+    d_x = times(d_f_pre, W_f) + d_x_W_r_x + times(d_W_x, W) + dy * (1 - r)
+    d_W_f = outer_sum(d_f_pre, x)
+    d_v_f = np.einsum("tbh,tbh->h", d_f_pre, c_prev)
+    d_b_f = d_f_pre.sum(axis=(0, 1))
+    d_W_r = outer_sum(d_r_pre, x)
+    d_v_r = np.einsum("tbh,tbh->h", d_r_pre, c_prev)
+    d_b_r = d_r_pre.sum(axis=(0, 1))
+    d_W = outer_sum(d_W_x, x)
+
+    dparams = {
+        "W_f": d_W_f,
+        "v_f": d_v_f,
+        "b_f": d_b_f,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "W": d_W,
+    }
+    dstart = {"c": d_c_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -307,7 +436,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     c_rows, c_prev, c = carried(state["c"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(3))
+    dot_f_pre, f = (np.empty((T, B, H), dtype) for _ in range(2))
 
     # all steps at once
     W_r_x = times(x, W_r.T)
@@ -321,10 +450,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
         dot_f_pre[t] = dot_v_f * c_prev[t] + dot_c_prev[t] * v_f + dot_f_in[t]
         f[t] = sigmoid(v_f * c_prev[t] + f_in[t])
-        dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = f * c[t-1] + (1 - f) * (W @ x)
         c[t] = f[t] * c_prev[t] + (1 - f[t]) * W_x[t]
-        dot_c[t] = dot_f[t] * (c_prev[t] - W_x[t]) + dot_c_prev[t] * f[t] + dot_W_x[t] * (1 - f[t])
+        dot_c[t] = (
+            dot_f_pre[t] * f[t] * (1 - f[t]) * (c_prev[t] - W_x[t])
+            + f[t] * dot_c_prev[t]
+            + (1 - f[t]) * dot_W_x[t]
+        )
 
     # all steps at once
     dot_r_pre = dot_W_r_x + dot_v_r * c_prev + dot_c_prev * v_r + dot_b_r
@@ -335,6 +467,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_f2 = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
 
     # all steps at once
+    dot_f = dot_f_pre * f * (1 - f)
     d_dot_r = dy * (c - x)
     d_dot_r_pre = d_dot_r * r * (1 - r)
     d_r_pre = (d_dot_r * (dot_r_pre * (1 - r) - dot_r_pre * r) + dy * (dot_c - dot_x)) * r * (1 - r)
@@ -439,6 +572,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -493,7 +650,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

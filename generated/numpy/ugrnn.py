@@ -43,6 +43,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -54,6 +55,24 @@ class Tape(NamedTuple):
     h_prev: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
+
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_prev: np.ndarray  # (T, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -70,18 +89,26 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, {"x": x}, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, x, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, x, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = size["T"], size["B"], size["H"]
     W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
     b_g = params["b_g"]
@@ -121,6 +148,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
+    if isinstance(tape, States):
+        return backward_states(params, tape, dy, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, dy, dstate)
     T, B, H = size["T"], size["B"], size["H"]
     W_c, U_c, W_g, U_g = params["W_c"], params["U_c"], params["W_g"], params["U_g"]
     x, h_prev, n, g = tape.x, tape.h_prev, tape.n, tape.g
@@ -166,6 +197,109 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_next}
     return dparams, d_x, dstart
+
+
+def forward_states(params, x, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, H = size["T"], size["H"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    h_rows, h_prev, h = carried(state["h"], T)
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    b_cg = np.concatenate([b_c, b_g], axis=-1)
+    U_cg = np.ascontiguousarray(np.concatenate([U_c.T, U_g.T], axis=-1))
+
+    # all steps at once
+    cg_in = times(x, W_cg, b_cg)
+    g_in = cg_in[..., H:2 * H]
+    c_in = cg_in[..., :H]
+
+    for t in range(T):
+        U_cg_h = h_prev[t] @ U_cg
+        # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        g = sigmoid(U_cg_h[..., H:2 * H] + g_in[t])
+        # h = g * h[t-1] + (1 - g) * n
+        h[t] = g * h_prev[t] + (1 - g) * np.tanh(U_cg_h[..., :H] + c_in[t])
+
+    tape = States(size, dtype, x, h_prev)
+    last = {"h": h_rows[-1].copy()}
+    return h.copy(), last, tape
+
+
+def backward_states(params, tape, dy, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    T, B, H = size["T"], size["B"], size["H"]
+    W_c, U_c, b_c, W_g, U_g = params["W_c"], params["U_c"], params["b_c"], params["W_g"], params["U_g"]
+    b_g = params["b_g"]
+    x, h_prev = tape.x, tape.h_prev
+    d_ng_pre = np.empty((T, B, 2 * H), dtype)
+    W_cg = np.concatenate([W_c.T, W_g.T], axis=-1)
+    U_cg = np.concatenate([U_c.T, U_g.T], axis=-1)
+
+    # all steps at once
+    W_cg_x = times(x, W_cg)
+    U_cg_h = times(h_prev, U_cg)
+    n = np.tanh(W_cg_x[..., :H] + U_cg_h[..., :H] + b_c)
+    g = sigmoid(W_cg_x[..., H:2 * H] + U_cg_h[..., H:2 * H] + b_g)
+    dh_dg_pre = (h_prev - n) * g * (1 - g)
+    dh_dn_pre = (1 - g) * (1 - n**2)
+
+    d_h_next = dstate["h"]
+    for t in reversed(range(T)):
+        # through h = g * h[t-1] + (1 - g) * n
+        d_h = dy[t] + d_h_next
+        # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        d_g_pre = d_h * dh_dg_pre[t]
+        # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        d_n_pre = d_h * dh_dn_pre[t]
+        np.concatenate([d_n_pre, d_g_pre], axis=-1, out=d_ng_pre[t])
+        d_h_prev = d_ng_pre[t] @ U_cg.T + d_h * g[t]
+        d_h_next = d_h_prev
+
+    # all steps at once
+    d_x = times(d_ng_pre, W_cg.T)
+    d_W_cg = outer_sum(x, d_ng_pre)
+    d_W_c = d_W_cg[..., :H].T
+    d_U_cg = outer_sum(h_prev, d_ng_pre)
+    d_U_c = d_U_cg[..., :H].T
+    d_b_cg = d_ng_pre.sum(axis=(0, 1))
+    d_b_c = d_b_cg[..., :H]
+    d_W_g = d_W_cg[..., H:2 * H].T
+    d_U_g = d_U_cg[..., H:2 * H].T
+    d_b_g = d_b_cg[..., H:2 * H]
+
+    dparams = {
+        "W_c": d_W_c.copy(),
+        "U_c": d_U_c.copy(),
+        "b_c": d_b_c.copy(),
+        "W_g": d_W_g.copy(),
+        "U_g": d_U_g.copy(),
+        "b_g": d_b_g.copy(),
+    }
+    dstart = {"h": d_h_next}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
+    states, parts = [], []
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -302,7 +436,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_n_pre, n, dot_n, dot_g_pre, g, dot_g = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_n_pre, n, dot_g_pre, g, dot_g = (np.empty((T, B, H), dtype) for _ in range(5))
     W_c_T = W_c.T
     W_g_T = W_g.T
     parts = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
@@ -326,14 +460,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         dot_n_pre[t] = parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]
         n[t] = np.tanh(parts4[..., :H] + c_in[t])
-        dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t]
         g[t] = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
-        dot_h[t] = dot_g[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * g[t] + dot_n[t] * (1 - g[t])
+        dot_h[t] = (
+            dot_g[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * g[t] + dot_n_pre[t] * (1 - n[t]**2) * (1 - g[t])
+        )
     d_n_dot_n_g_dot_g_pre = np.empty((T, B, 4 * H), dtype)
     parts = np.concatenate([W_c.T, dot_W_c.T, W_g.T, dot_W_g.T], axis=-1)
     parts3 = np.concatenate([U_c.T, dot_U_c.T, U_g.T, dot_U_g.T], axis=-1)
@@ -342,7 +477,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_h_ddot_g = h_prev - n
     ddot_g_ddot_g_pre = g * (1 - g)
     ddot_g_dg_pre = dot_g_pre * (1 - g) - dot_g_pre * g
-    ddot_h_dg_pre = dot_h_prev - dot_n
+    ddot_h_dg_pre = dot_h_prev - dot_n_pre * (1 - n**2)
     ddot_h_ddot_n = 1 - g
     ddot_n_ddot_n_pre = 1 - n**2
     ddot_n_dn_pre = -2 * dot_n_pre * n
@@ -430,6 +565,30 @@ def carried(value, T, last=False):
     return rows, rows[:-1], rows[1:]
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -484,7 +643,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

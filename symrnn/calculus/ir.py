@@ -16,6 +16,7 @@ from itertools import count
 
 import sympy as sp
 
+from symrnn.functions.expressions import symbols_in
 from symrnn.functions.whole_axis import AxisFunction
 from symrnn.language.cell import Axes
 
@@ -189,7 +190,7 @@ def _mentions(expr: sp.Expr) -> tuple[str, ...]:
 
 def pointwise(out: Ref, expr: sp.Expr, refs: Iterable[Ref], equation: str = "") -> Pointwise:
     """A Pointwise whose operands are those of `refs` that `expr` really mentions, in that order."""
-    used = expr.free_symbols
+    used = symbols_in(expr)
     args = tuple(dict.fromkeys(r for r in refs if r.symbol in used))
     assert compatible(args), f"{expr} reads a value under two labellings: {args}"
     assert {r.symbol for r in args} == used, (expr, args)
@@ -200,6 +201,13 @@ def compatible(refs: Iterable[Ref]) -> bool:
     """Can one expression read them all? Its symbols have names but no labels: each value may have one labelling."""
     known: dict[str, Labels] = {}
     return all([known.setdefault(r.name, r.labels) == r.labels for r in refs])
+
+
+def expands(s: Statement) -> bool:
+    """Is the result a matrix or more at every step, and every operand smaller? The outer product of two vectors is."""
+    componentwise = isinstance(s, Pointwise) or (isinstance(s, Contraction) and not s.summed)
+    axes = [x for x in s.out.labels if x not in (BATCH, TIME)]
+    return componentwise and len(axes) > 1 and all(len(a.labels) < len(s.out.labels) for a in s.args)
 
 
 def over_time(statement: Statement, timed: set[str]) -> Statement:
@@ -243,7 +251,7 @@ def verify(statements: Iterable[Statement], values: dict[str, Value], known: Ite
             assert (BATCH in ref.labels) == value.batched, f"{ref}: batch"
             assert len(set(ref.labels)) == len(ref.labels), f"{ref}: a label twice"
         if isinstance(s, Pointwise):
-            assert {a.symbol for a in s.args} == s.expr.free_symbols, f"operands of {s}"
+            assert {a.symbol for a in s.args} == symbols_in(s.expr), f"operands of {s}"
             assert compatible(s.args), f"{s} reads a value under two labellings"
             assert all(x in s.out.labels for a in s.args for x in a.labels), f"{s} sums"
         if isinstance(s, Contraction):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy as sp
 
 #: What generated code computes with: constants well inside float64, so that a derivative's constants still fit into it.
@@ -9,6 +11,14 @@ SMALLEST, LARGEST = sp.Rational(1, 10**300), sp.Integer(10) ** 300
 #: Whole powers up to this one are multiplied out by SymPy's rules; others are calls of pow, which it leaves alone.
 MAX_WHOLE_POWER = 100
 _EXACT = 2**53
+
+
+@lru_cache(maxsize=50_000)
+def symbols_in(expr: sp.Expr) -> frozenset[sp.Symbol]:
+    """Its free symbols, computed once a part: many parts are asked for theirs, and all of their own."""
+    if isinstance(expr, sp.Symbol):
+        return frozenset([expr])
+    return frozenset().union(*(symbols_in(a) for a in expr.args))
 
 
 def spellable(expr: sp.Expr) -> bool:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from symrnn.functions.expressions import symbols_in
 from symrnn.functions.table import is_constant
 
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
@@ -88,13 +89,8 @@ class Infix:
 
     def key(self, expr: sp.Expr) -> tuple[bool, list[int], bool, str]:
         """Numbers first among factors; then by the symbols mentioned, a bare symbol before a compound."""
-        ranks = sorted(self.rank[s.name] for s in _symbols(expr))
+        ranks = sorted(self.rank[s.name] for s in symbols_in(expr))
         return (not expr.is_Number, ranks, not isinstance(expr, sp.Symbol), _described(expr))
-
-
-@lru_cache(maxsize=50_000)
-def _symbols(expr: sp.Expr) -> frozenset[sp.Symbol]:
-    return frozenset(expr.free_symbols)
 
 
 @lru_cache(maxsize=50_000)

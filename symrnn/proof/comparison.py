@@ -25,8 +25,12 @@ TOLERANCES = {
     "infer and step": 1e-12,
     "jvp": 1e-12,
     "hvp": 1e-12,
+    "memory, forward": 1e-12,
+    "memory, backward": 1e-12,
 }
 SINGLE = dict.fromkeys(TOLERANCES.keys() - {"differences"}, 1e-5)
+#: Tests of whole arrays, where no summands cancel.
+OF_VALUES = ("forward", "infer and step", "memory, forward")
 #: Half a unit in the last place, and how many of them a chain of operations may gather beyond what noise shows.
 ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24}
 SLACK = 64
@@ -86,10 +90,12 @@ class Found:
 
 
 class Comparison:
-    """A module beside a trial."""
+    """A module beside a trial; `memory` is a mode of its forward that keeps less, if it has any."""
 
-    def __init__(self, module: ModuleType, trial: Trial, dtype: str = "", own_rounding: bool = True) -> None:
-        self.own_rounding = own_rounding
+    def __init__(
+        self, module: ModuleType, trial: Trial, dtype: str = "", own_rounding: bool = True, memory: str = ""
+    ) -> None:
+        self.own_rounding, self.memory = own_rounding, memory
         self.module, self.trial, self.cell, self.dtype = module, trial, trial.cell, np.dtype(dtype or trial.dtype)
         self.tolerances = TOLERANCES if self.dtype == np.float64 else SINGLE
         self.rows: list[Row] = []
@@ -108,7 +114,7 @@ class Comparison:
     def forward(self, point: dict[str, Arrays]) -> tuple[Arrays, Arrays, object]:
         params, x, state = self.given(point)
         with np.errstate(all="ignore"):
-            y, last, tape = self.module.forward(params, x, state)
+            y, last, tape = self.module.forward(params, x, state, **({"memory": self.memory} if self.memory else {}))
         return named(y, [v.name for v in self.cell.outputs]), last, tape
 
     def backward(self, tape: object, dy: Arrays, dstate: Arrays) -> dict[str, Arrays]:
@@ -126,7 +132,8 @@ class Comparison:
     @cached_property
     def twin(self) -> Comparison:
         """The module at the same point in the other element type."""
-        return Comparison(self.module, self.trial, "float32" if self.dtype == np.float64 else "float64")
+        other = "float32" if self.dtype == np.float64 else "float64"
+        return Comparison(self.module, self.trial, other, memory=self.memory)
 
     def change(self, of: Callable[[Comparison], np.ndarray]) -> float:
         """How much something the module returns changes by relative rounding of one of its own operations.
@@ -169,11 +176,18 @@ class Comparison:
             self.array(f"last state {n}", found.state[n], a, self.output_sensitivity(1, n))
             for n, a in trial.state.items()
         ]
-        for group, name in trial.quantities():
-            gradient, like = np.asarray(found.gradients[group][name]), trial.point[group][name]
-            if gradient.shape != like.shape or gradient.dtype != self.dtype:
-                rows.append(self.misshapen(name_of((group, name)), "complex step"))
+        rows += self.misshapen_gradients("complex step")
         return rows if is_misshapen(rows) else [*rows, self.transposed("J and its transpose", "dot product")]
+
+    def misshapen_gradients(self, test: str) -> list[Row]:
+        """Gradients that do not have the shape and the dtype of what they are gradients by."""
+        found = self.found.gradients
+        return [
+            self.misshapen(f"{self.memory}: {name_of((group, name))}".removeprefix(": "), test)
+            for group, name in self.trial.quantities()
+            if (gradient := np.asarray(found[group][name])).shape != self.trial.point[group][name].shape
+            or gradient.dtype != self.dtype
+        ]
 
     def transposed(self, quantity: str, test: str) -> Row:
         """⟨v, Jᵀ w⟩ by the module's backward pass; ⟨J v, w⟩ by the derivation's forward mode or by a complex step."""
@@ -285,7 +299,7 @@ class Comparison:
         """Could a wrong formula hide behind what rounding is allowed, or is there no derivative?"""
         if not np.isfinite([row.expected, row.rounding]).all():
             return True
-        if row.test == "differences" or (row.is_nothing and row.test not in ("forward", "infer and step")):
+        if row.test == "differences" or (row.is_nothing and row.test not in OF_VALUES):
             return False
         return row.rounding > UNCLEAR[str(self.dtype)]
 

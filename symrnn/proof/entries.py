@@ -1,4 +1,4 @@
-"""The other functions of a module beside what is known: infer and step, jvp, hvp.
+"""The other functions of a module beside what is known: infer and step, jvp, hvp, and modes that keep less.
 
 jvp is compared with what backward is compared with, the derivation run forward; hvp is how the gradients of the
 derivation change by a complex step, and symmetric.
@@ -12,7 +12,7 @@ from inspect import signature
 import numpy as np
 
 from symrnn.meaning.evaluate import Noise
-from symrnn.proof.comparison import Comparison, Row, bare, is_misshapen, named
+from symrnn.proof.comparison import Comparison, Row, bare, is_misshapen, name_of, named
 from symrnn.proof.trial import Arrays
 
 #: Something by which there are gradients: (params, inputs or state; name).
@@ -25,7 +25,8 @@ def brief(one: Comparison) -> list[Row]:
     if is_misshapen(one.rows) or is_misshapen(rows):
         return rows
     hessian = _hvp(one, one.trial.directions)
-    return [*rows, *_jvp(one), _curvature(one, hessian, one.trial.quantities(), "hvp along all directions")]
+    rows += [*_jvp(one), _curvature(one, hessian, one.trial.quantities(), "hvp along all directions")]
+    return [*rows, *(row for mode in _modes(one) for row in _memory(mode, [mode.trial.quantities()]))]
 
 
 def thorough(one: Comparison) -> list[Row]:
@@ -35,6 +36,7 @@ def thorough(one: Comparison) -> list[Row]:
         return rows
     hessian, trial = _hvp(one, one.trial.directions), one.trial
     rows += _jvp(one)
+    rows += [row for mode in _modes(one) for row in _memory(mode, [[at] for at in trial.quantities()])]
     rows += [_curvature(one, hessian, [at], f"hvp of {at[1]}") for at in trial.quantities()]
     other = _hvp(one, trial.others)
     there, back = _inner(hessian, trial.others), _inner(other, trial.directions)
@@ -72,6 +74,42 @@ def _infer(one: Comparison) -> list[Row]:
         one.array(f"step: next {n}", state[n], a, one.output_sensitivity(1, n), "infer and step")
         for n, a in trial.state.items()
     ]
+    return rows
+
+
+def _modes(one: Comparison) -> list[Comparison]:
+    """The module in every mode that keeps less than all; none where the gradients of all have wrong shapes already."""
+    if one.misshapen_gradients("complex step"):
+        return []
+    return [
+        Comparison(one.module, one.trial, str(one.dtype), one.own_rounding, mode)
+        for mode in getattr(one.module, "MEMORY", ())
+        if mode != "all"
+    ]
+
+
+def _memory(one: Comparison, groups: list[list[At]]) -> list[Row]:
+    """Outputs, last states and gradients in a mode that keeps less; gradients of each group in one row."""
+    trial, found, mode = one.trial, one.found, one.memory
+    rows = [
+        one.array(f"{mode}: {n}", found.outputs[n], a, one.output_sensitivity(0, n), "memory, forward")
+        for n, a in trial.outputs.items()
+    ]
+    rows += [
+        one.array(f"{mode}: last {n}", found.state[n], a, one.output_sensitivity(1, n), "memory, forward")
+        for n, a in trial.state.items()
+    ]
+    rows += one.misshapen_gradients("memory, backward")
+    if is_misshapen(rows):
+        return rows
+    for group in groups:
+        parts = [one.along(at) for at in group]
+        name = name_of(group[0]) if len(group) == 1 else "all gradients"
+        expected = trial.single[group[0]] if len(group) == 1 else trial.joint
+        scale = sum(one.scale(at) for at in group) if len(group) == 1 else sum(map(abs, parts))
+        rows.append(
+            one.figure(f"{mode}: {name}", "memory, backward", sum(parts), expected, scale, one.sensitivity(group))
+        )
     return rows
 
 

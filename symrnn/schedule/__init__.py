@@ -19,14 +19,18 @@ from symrnn.schedule.hoist import hoist
 from symrnn.schedule.place import place
 from symrnn.schedule.program import Entry, Program
 from symrnn.schedule.prune import prune
+from symrnn.schedule.recompute import recompute
 from symrnn.schedule.save import save
+from symrnn.schedule.states import states
 from symrnn.schedule.turn import turn
 
 #: Every pass by name.
 PASSES: dict[str, Callable[[Program], Program]] = {
     "expand": expand,
     "alias": alias,
+    "states": states,
     "prune": prune,
+    "recompute": recompute,
     "direct": direct,
     "fuse": fuse,
     "hoist": hoist,
@@ -37,13 +41,15 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "save": save,
     "detach": detach,
 }
-#: The order in which they run for a target that prints lines over arrays. What has left the loop is fused once more,
-#: and what has been joined leaves dead statements.
-ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "cut", "prune", "save")
+#: The order in which they run for a target that prints lines over arrays. What is computed again may be a copy, what
+#: has left the loop is fused once more, and what has been joined leaves dead statements. `states` makes a program of its
+#: own, which saves less and computes more.
+ORDER = ("expand", "alias", "prune", "recompute", "alias", "fuse", "hoist", "fuse", "concat", "cut", "prune", "save")
 #: The order for a target whose kernels fuse what they compute, and write values into their place.
-KERNEL_ORDER = ("expand", "alias", "prune", "direct", "concat_in_place", "turn", "cut", "prune", "save", "detach")
-
-
+KERNEL_ORDER = (
+    *("expand", "alias", "prune", "recompute", "alias", "direct"),
+    *("concat_in_place", "turn", "cut", "prune", "save", "detach"),
+)
 #: What pays only where matrices are multiplied with at many steps.
 FOR_MANY_STEPS = ("concat", "concat_in_place", "turn")
 
@@ -62,6 +68,12 @@ class Entries:
     @cached_property
     def train(self) -> Program:
         return schedule(derive(self.cell), self.passes)
+
+    @cached_property
+    def states(self) -> Program:
+        """Training that saves inputs and carried values alone."""
+        at = self.passes.index("prune")
+        return schedule(derive(self.cell), (*self.passes[:at], "states", *self.passes[at:]))
 
     @cached_property
     def infer(self) -> Program:

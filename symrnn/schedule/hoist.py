@@ -7,7 +7,19 @@ from dataclasses import replace
 
 import sympy as sp
 
-from symrnn.calculus.ir import Pointwise, Ref, Statement, Value, axis_of, numbered, over_time, pointwise, symbol
+from symrnn.calculus.ir import (
+    Pointwise,
+    Ref,
+    Statement,
+    Value,
+    axis_of,
+    expands,
+    numbered,
+    over_time,
+    pointwise,
+    symbol,
+)
+from symrnn.functions.expressions import symbols_in
 from symrnn.schedule.program import Program, Sweep
 
 
@@ -47,7 +59,7 @@ class _Hoist:
         return pointwise(s.out, expr, [*s.args, *self.extra], s.equation)
 
     def visit(self, node: sp.Expr) -> sp.Expr:
-        if not node.free_symbols & self.variant:
+        if not symbols_in(node) & self.variant:
             return self.named(node, node)
         if isinstance(node, sp.Add | sp.Mul):
             fixed, rest = node.as_independent(*self.variant, as_Add=isinstance(node, sp.Add))
@@ -57,28 +69,31 @@ class _Hoist:
 
     def named(self, fixed: sp.Expr, rest: sp.Expr) -> sp.Expr:
         """A value for the invariant part, unless it is a number or a single value with a sign."""
-        if not fixed.free_symbols or isinstance(fixed, sp.Symbol) or isinstance(-fixed, sp.Symbol):
+        if not symbols_in(fixed) or isinstance(fixed, sp.Symbol) or isinstance(-fixed, sp.Symbol):
             return fixed
-        if all(self.values[x.name].role in ("const", "size") for x in fixed.free_symbols):
+        if all(self.values[x.name].role in ("const", "size") for x in symbols_in(fixed)):
             return fixed
-        refs = tuple(r for r in self.statement.args if r.symbol in fixed.free_symbols)
+        refs = tuple(r for r in self.statement.args if r.symbol in symbols_in(fixed))
+        if any(self.values[r.name].timed for r in refs) and expands(Pointwise(self.result(refs), fixed, refs)):
+            return fixed  # one step of it is soon computed, all steps are large
         key = (fixed, refs)  # the same expression of other components is another value
         if key not in self.seen:
             self.seen[key] = self.create(fixed, refs, rest)
         self.extra.append(self.seen[key])
         return self.seen[key].symbol
 
+    def result(self, refs: tuple[Ref, ...], name: str = "") -> Ref:
+        """A value with all the labels of these."""
+        used = {x for r in refs for x in r.labels}
+        return Ref(name, tuple(x for x in self.statement.out.labels if x in used))
+
     def create(self, fixed: sp.Expr, refs: tuple[Ref, ...], rest: sp.Expr) -> Ref:
         s = self.statement
-        used = {x for r in refs for x in r.labels}
-        labels = tuple(x for x in s.out.labels if x in used)
         inputs = [self.values[r.name] for r in refs]
         batched, timed = any(v.batched for v in inputs), any(v.timed for v in inputs)
-        name = self.name(refs, rest)
-        self.values[name] = Value(
-            name, tuple(axis_of(x) for x in labels[batched:]), batched, timed, "local", s.out.name
-        )
-        out = Ref(name, labels)
+        out = self.result(refs, name := self.name(refs, rest))
+        axes = tuple(axis_of(x) for x in out.labels[batched:])
+        self.values[name] = Value(name, axes, batched, timed, "local", s.out.name)
         made = Pointwise(out, fixed, refs, s.equation)
         if timed:
             self.batched.append(over_time(made, {v.name for v in inputs if v.timed} | {name}))
@@ -89,7 +104,7 @@ class _Hoist:
     def name(self, refs: Sequence[Ref], rest: sp.Expr) -> str:
         """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence."""
         target = self.statement.out.name
-        sources = sorted(x.name for x in rest.free_symbols & self.variant)
+        sources = sorted(x.name for x in symbols_in(rest) & self.variant)
         if not self.part.reverse:
             name = f"{_shared([r.name for r in refs]) or target}_in"
         elif len(sources) == 1 and sources[0].startswith("d_"):

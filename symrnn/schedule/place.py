@@ -1,4 +1,8 @@
-"""Which statements need the loop over time: those on a cycle through a carried value, and those between two."""
+"""Which statements need the loop over time: those on a cycle through a carried value, and those between two.
+
+What grows, as the outer product of two vectors does, is not kept for all steps: the loop that reads it computes it,
+and the way back computes it again.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from symrnn.calculus.derive import Derivation
-from symrnn.calculus.ir import Statement, Value, over_time, reads
+from symrnn.calculus.ir import Pointwise, Statement, Value, expands, over_time, reads
 from symrnn.schedule.program import Carried, Entry, Program, Sweep
 
 
 def place(derivation: Derivation, entry: Entry) -> Program:
-    """Everything before the recurrence and after it is done for all steps at once."""
+    """Everything before the recurrence and after it is done for all steps at once, but for what grows."""
     values, step = derivation.values, derivation.step
     previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
     ahead = [(k, previous[k], s) for k, s in step.carried.items()]
@@ -19,7 +23,8 @@ def place(derivation: Derivation, entry: Entry) -> Program:
     sweeps = [replace(forward, resumes=entry.resumes)]
     if entry.backward:
         handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
-        sweeps.append(_partition(entry.backward, True, derivation.statements, values, handed))
+        statements = (*_grown_again(step.statements, derivation.statements), *derivation.statements)
+        sweeps.append(_partition(entry.backward, True, statements, values, handed))
     outputs = step.outputs if entry.outputs else ()
     gradients = derivation.gradients.values() if entry.backward else ()
     return Program(derivation, values, tuple(sweeps), (*outputs, *gradients))
@@ -38,6 +43,9 @@ def _partition(
     blocks: dict[str, list[Statement]] = {"once": [], "before": [], "loop": [], "after": [], "finish": []}
     for s in statements:
         blocks[_block(s, flow, timed, blocks)].append(s)
+    inside = {s.out.name for s in blocks["loop"]} | _for_the_loop(blocks, {source for _, _, source in carries})
+    blocks["before"] = [s for s in blocks["before"] if s.out.name not in inside]
+    blocks["loop"] = [s for s in statements if s.out.name in inside]
     where = {s.out.name: name for name, block in blocks.items() for s in block}
     return Sweep(
         name,
@@ -60,6 +68,42 @@ def _block(s: Statement, flow: _Flow, timed: set[str], blocks: dict[str, list[St
     if s.out.name not in flow.after_cycle:
         return "before"
     return "loop" if s.out.name in flow.before_cycle else "after"
+
+
+def _for_the_loop(blocks: dict[str, list[Statement]], carried: set[str]) -> set[str]:
+    """What grows before the loop, and is read there alone."""
+    readers: dict[str, list[str]] = {}
+    for s in (s for block in blocks.values() for s in block):
+        for name in reads(s):
+            readers.setdefault(name, []).append(s.out.name)
+    grown = _growing(blocks["before"]) - carried
+    inside = {s.out.name for s in blocks["loop"]}
+    for s in reversed(blocks["before"]):
+        name = s.out.name
+        if name in grown and name in readers and inside.issuperset(readers[name]):
+            inside.add(name)
+    return inside
+
+
+def _grown_again(forward: Iterable[Statement], backward: Iterable[Statement]) -> list[Statement]:
+    """What grows on the way forward and is read on the way back."""
+    wanted, again = {name for s in backward for name in reads(s)}, list[Statement]()
+    for s in reversed(list(forward)):
+        if expands(s) and s.out.name in wanted:
+            wanted |= {*reads(s)}
+            again.append(s)
+    return again[::-1]
+
+
+def _growing(statements: Iterable[Statement]) -> set[str]:
+    """What grows, and what is elementwise in it."""
+    grown = set[str]()
+    for s in statements:
+        others = [a for a in s.args if a.name not in grown]
+        elementwise = isinstance(s, Pointwise) and len(others) < len(s.args)
+        if expands(s) or (elementwise and all(len(a.labels) < len(s.out.labels) for a in others)):
+            grown.add(s.out.name)
+    return grown
 
 
 class _Flow:

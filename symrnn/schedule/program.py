@@ -95,8 +95,13 @@ class Program:
         return (s for sweep in self.sweeps for s in sweep.statements())
 
     def read_by_others(self, sweep: Sweep) -> set[str]:
-        """What the other sweeps read, of this one or not."""
-        return {name for x in self.sweeps if x.name != sweep.name for s in x.statements() for name in reads(s)}
+        """What the other sweeps read and do not compute themselves."""
+        return {name for x in self.sweeps if x.name != sweep.name for name in read_from_others(x)}
+
+    def saved_twice(self) -> dict[str, Carried]:
+        """Saved values that are what a carried one is before or after a step, where both are saved."""
+        saved, carried = {*self.saved}, self.sweeps[0].carried
+        return {n: c for c in carried if {c.arrives, c.source} <= saved for n in (c.arrives, c.source)}
 
     def tape(self) -> tuple[str, ...]:
         """What is saved, each array once: a carried value and what arrives of it are rows of one."""

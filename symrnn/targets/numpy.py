@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import wrap
 
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
@@ -13,7 +13,7 @@ from symrnn.printing.arguments import Arguments
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Frame, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
-from symrnn.schedule import ORDER, Entries
+from symrnn.schedule import ORDER, TRAIN, Entries
 from symrnn.schedule.products import times
 from symrnn.schedule.program import BLOCKS, Program, Sweep
 
@@ -77,13 +77,15 @@ class SweepText:
 class Body:
     """What runs in a function once its arguments are checked: lengths, local names, and sweeps.
 
-    `steps`: it reads the number of the step; `resumes`: the first step need not be number zero.
+    `steps`: it reads the number of the step; `resumes`: the first step need not be number zero; `again`: the tape has
+    the numbers.
     """
 
     sizes: Pairs
     unpack: list[str]
     steps: bool
     resumes: bool
+    again: bool
     zeros: bool
     sweeps: list[SweepText]
 
@@ -97,6 +99,26 @@ class Call:
     final: Pairs
     tangents: Pairs = field(default_factory=list)
     final_tangents: Pairs = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A tape: its fields with their shapes, and every value that is saved as what it is of them."""
+
+    fields: Pairs
+    values: Pairs
+
+
+@dataclass(frozen=True)
+class Training:
+    """A forward and a backward function that share a tape."""
+
+    tape: Pairs
+    forward: Call
+    backward: Body
+    gradients: Pairs
+    input_gradients: Pairs
+    state_gradients: Pairs
 
 
 class _Sweep:
@@ -263,7 +285,9 @@ class _Program:
         begin = [c.start for x in texts for c in x.carries] + [start for x in texts for start, _, _ in x.looped]
         zeros = any(start.startswith("zeros") for start in begin)
         lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
-        return Body(sizes, lines, "steps" in mentioned, chosen[0].part.resumes, zeros, texts)
+        part = chosen[0].part
+        resumes, again = part.resumes or part.name == TRAIN.forward, part.name == TRAIN.backward
+        return Body(sizes, lines, "steps" in mentioned, resumes, again, zeros, texts)
 
     def starts(self, argument: str, sweep: Sweep) -> dict[str, str]:
         """What the carried values of a sweep begin with, by key."""
@@ -281,6 +305,35 @@ class _Program:
         groups = {x.argument: [(y.value, y.key) for y in given if y.argument == x.argument] for x in given}
         return [line for argument, names in groups.items() for line in _unpacked(names, f'{argument}["{{}}"]')]
 
+    def tape(self) -> Kept:
+        """What the first sweep leaves for the second; a carried value read before and after a step is kept once."""
+        forward, values, twice = self.sweeps[0], self.program.values, self.program.saved_twice()
+        fields: dict[str, str] = {}
+        pairs: Pairs = []
+        for n in self.program.saved:
+            field, part, steps = in_python(n), "", "T"
+            if n in twice:
+                source = twice[n].source
+                field, part, steps = forward.rows_name(source), "[1:]" if n == source else "[:-1]", "T+1"
+            lead = ((steps,) if values[n].timed else ()) + (("B",) if values[n].batched else ())
+            fields[field] = Row(field, (*lead, *values[n].axes), "").shape()
+            pairs.append((n, f"{field}{part}"))
+        return Kept([*fields.items()], pairs)
+
+    def training(self) -> Training:
+        """Both sweeps as functions of their own, and what goes from one to the other."""
+        tape = self.tape()
+        forward = self.body(["state"], [0])
+        backward = self.body(["dstate"], [1], _unpacked(tape.values, "tape.{}"))
+        return Training(
+            tape=[*tape.fields, *([("steps", "(T,)")] if backward.steps else [])],
+            forward=Call(replace(forward, steps=forward.steps or backward.steps), self.outputs(), self.last()),
+            backward=backward,
+            gradients=self.gradients(self.cell.params),
+            input_gradients=self.gradients(self.cell.inputs),
+            state_gradients=self.last(1),
+        )
+
     def result(self, name: str) -> str:
         return _own(name, self.shared)
 
@@ -297,65 +350,47 @@ class _Program:
 
 @dataclass(frozen=True)
 class Module(Frame):
-    """What the template prints."""
+    """What the template prints. `counts`: something reads the number of the step."""
 
-    final: Pairs
-    results: Pairs
-    gradients: Pairs
-    input_gradients: Pairs
-    state_gradients: Pairs
     seeds: Pairs
-    uses: dict[str, bool]
     consts: Pairs
-    tape: list[Row]
-    forward: Body
-    backward: Body
+    train: Training
+    states_alone: Training
     infer: Call
     step: Call
     jvp: Call
     hvp: Call
     hvp_gradients: Pairs
     carries: bool
+    counts: bool
+    uses: dict[str, bool]
 
 
 def context(programs: Entries, header: Header) -> Module:
     """Everything the template prints, for the programs of one cell."""
     helpers: set[str] = set()
-    train, infer, step, jvp, hvp = (
-        _Program(p, helpers) for p in (programs.train, programs.infer, programs.step, programs.jvp, programs.hvp)
+    train, states, infer, step, jvp, hvp = (
+        _Program(p, helpers)
+        for p in (programs.train, programs.states, programs.infer, programs.step, programs.jvp, programs.hvp)
     )
-    program, cell = train.program, train.cell
-    forward = train.body(["state"], [0])
-    tape = _unpacked([(n, in_python(n)) for n in program.saved], "tape.{}")
-    backward = train.body(["dstate"], [1], tape)
+    cell, both = train.cell, (train.training(), states.training())
     ahead = [x.body(["state"]) for x in (infer, step, jvp)]
-    bodies = [forward, backward, *ahead, hvp.body(["state", "dstate"])]
+    bodies = [*ahead, hvp.body(["state", "dstate"]), *(b for x in both for b in (x.forward.body, x.backward))]
     return Module(
         **vars(frame(cell, header)),
         consts=[(constant(v.name), v.start) for v in cell.consts],
-        tape=[_tape_row(program, n) for n in program.saved],
-        forward=forward,
-        backward=backward,
-        infer=Call(bodies[2], infer.outputs(), infer.last()),
-        step=Call(bodies[3], step.outputs(), step.last()),
-        jvp=Call(bodies[4], jvp.outputs(), jvp.last(), jvp.outputs(tangents=True), jvp.last(tangents=True)),
-        hvp=Call(bodies[5], hvp.gradients(cell.inputs), hvp.last(1)),
+        train=both[0],
+        states_alone=both[1],
+        infer=Call(bodies[0], infer.outputs(), infer.last()),
+        step=Call(bodies[1], step.outputs(), step.last()),
+        jvp=Call(bodies[2], jvp.outputs(), jvp.last(), jvp.outputs(tangents=True), jvp.last(tangents=True)),
+        hvp=Call(bodies[3], hvp.gradients(cell.inputs), hvp.last(1)),
         hvp_gradients=hvp.gradients(cell.params),
         carries=any(sweep.carries for body in bodies for sweep in body.sweeps),
-        final=train.last(),
-        results=train.outputs(),
-        gradients=train.gradients(cell.params),
-        input_gradients=train.gradients(cell.inputs),
-        state_gradients=train.last(1),
+        counts=any(body.steps for body in bodies),
         seeds=[(x.key, in_python(x.value)) for x in train.arguments.seeds()],
         uses={name: name in helpers for name in (*HELPERS, "math")} | {"sums": has_sums(cell)},
     )
-
-
-def _tape_row(program: Program, name: str) -> Row:
-    value = program.values[name]
-    lead = (("T",) if value.timed else ()) + (("B",) if value.batched else ())
-    return Row(in_python(name), (*lead, *value.axes), "")
 
 
 def _own(name: str, shared: set[str]) -> str:

@@ -27,7 +27,7 @@ class Lines:
 def section(trace: Trace, shown: list[Equation]) -> Section:
     """Formula by formula, the lines of the generated module that compute it."""
     module = numpy.context(programs_for(trace.cell, numpy.NAME), header(trace.cell, numpy.NAME))
-    forward, backward = _body(module.forward), _body(module.backward)
+    forward, backward = _body(module.train.forward.body), _body(module.train.backward)
     by_left = {e.left: e for e in shown}
     values: dict[str, Formula] = {e.name: trace.symbol(e.name) for e in trace.cell.equations}
     adjoints: dict[str, Formula] = {}
