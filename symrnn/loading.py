@@ -25,6 +25,16 @@ def module_of(
     return module
 
 
+def module_to_check(cell: Cell, backend: str = "numpy", artifacts: Sequence[Artifact] | None = None) -> ModuleType:
+    """The module as it is run beside the equations: on the processor, its kernels compiled together and quickly.
+
+    Raises UsageError if it cannot be run here.
+    """
+    loader = getattr(target(backend), "load_for_check", load)
+    module: ModuleType = loader(cell, emit(cell, backend) if artifacts is None else artifacts)
+    return module
+
+
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """Execute generated Python text as a module whose lines tracebacks can show."""
     text = next(a.text for a in artifacts if a.path.endswith(".py"))

@@ -27,7 +27,7 @@ from random_language import Draft, Term, draw
 
 import symrnn
 from symrnn.language.cell import Cell
-from symrnn.loading import module_of
+from symrnn.loading import module_to_check
 from symrnn.pages.outline import check as check_page
 from symrnn.pages.outline import subject, unchecked
 from symrnn.proof.check import check
@@ -83,8 +83,7 @@ def proved(cell: Cell, way: str) -> Verdict:
 
 def module(cell: Cell, backend: str) -> Verdict | None:
     """What the check finds wrong with a generated module."""
-    options = {"host": True} if backend == "cuda" else {}
-    report = check(cell, module_of(cell, backend, **options), backend, shapes=SHAPES)
+    report = check(cell, module_to_check(cell, backend), backend, shapes=SHAPES)
     tests = ", ".join(sorted({row.test for row in report.failures}))
     return None if report.ok else Verdict("wrong", f"{backend}: {tests}", str(report), cell)
 

@@ -16,6 +16,7 @@ from points import Point, alone, leaves, point
 import symrnn
 from symrnn.emit import emit, target
 from symrnn.language.cell import Cell
+from symrnn.loading import module_to_check
 from symrnn.native import compiler
 from symrnn.proof.check import SHAPES, check, quick
 from symrnn.proof.comparison import TOLERANCES
@@ -44,11 +45,7 @@ def cell_of(name: str) -> Cell:
 @cache
 def module_of(name: str, backend: str) -> ModuleType:
     """The module as it is compiled for a check."""
-    cell = cell_of(name)
-    if backend == "numpy":
-        return symrnn.compile(cell)
-    made: ModuleType = target(backend).load_for_check(cell, emit(cell, backend))  # type: ignore[attr-defined]
-    return made
+    return module_to_check(cell_of(name), backend)
 
 
 def every(name: str, at: Point, module: Any) -> dict[str, Any]:
@@ -72,9 +69,11 @@ def every(name: str, at: Point, module: Any) -> dict[str, Any]:
 @COMPILED
 @pytest.mark.parametrize("name", [*FEW, *COUNTING])
 def test_every_function_holds_the_check(name: str, backend: str) -> None:
-    report = check(cell_of(name), module_of(name, backend), backend, shapes=SHAPES[:1])
+    module = module_of(name, backend)
+    report = check(cell_of(name), module, backend, shapes=SHAPES[:1])
     assert report.ok, str(report)
-    assert report.worst().keys() == TOLERANCES.keys()
+    modes = {test for test in TOLERANCES if test.startswith("memory") and not hasattr(module, "MEMORY")}
+    assert report.worst().keys() == TOLERANCES.keys() - modes
 
 
 @BACKENDS

@@ -9,6 +9,7 @@ import pytest
 import symrnn
 from symrnn.calculus import derive as derivation
 from symrnn.calculus.ir import Pointwise, Ref, Value, symbol, verify
+from symrnn.loading import module_to_check
 from symrnn.proof.check import check
 from symrnn.schedule import schedule
 from symrnn.schedule.fuse import _fits
@@ -41,14 +42,14 @@ SQUARE = {
         "input x[N]\noutput y\nparam W[N, M, K]\nA = sum(W)\nB = A @ A.T\ny = B @ x + x @ B + (B * B.T) @ x"
     ),
 }
-BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
+BACKENDS = ("numpy", "cpp", "cuda")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("what", SQUARE)
 def test_square_values_are_added_by_their_labels(what: str, backend: str) -> None:
     cell = symrnn.parse(SQUARE[what], "square")
-    module = symrnn.compile(cell, backend, **BACKENDS[backend])
+    module = module_to_check(cell, backend)
     report = check(cell, module, backend, shapes=[(3, 2, (3, 2, 4))])
     assert report.ok, str(report)
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from points import Point, leaves, point
+from points import Point, alone, leaves, point
 
 import symrnn
 from symrnn.calculus.derive import derive
@@ -176,3 +176,22 @@ def test_check_finds_faults_of_every_mode(name: str, function: str, right: str, 
     text = f"{before}def {function}({after.replace(right, wrong, 1)}"
     report = check(cell, module_of(cell, "numpy", [Artifact(artifact.path, text)]), shapes=[SMALL])
     assert report.failures and {row.test for row in report.failures} <= {"memory, forward", "memory, backward"}
+
+
+@pytest.mark.parametrize("mode", ["all", "states", "sqrt"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "narx", "mlstm"])
+def test_the_state_that_was_given_may_be_used_again_before_backward(name: str, mode: str) -> None:
+    """Truncated training carries a state over in one buffer."""
+    cell = symrnn.load(name)
+    p, made = point(cell, steps=9), module(name)
+    _, _, tape = made.forward(p.params, p.x, p.state, memory=mode)
+    expected = made.backward(p.params, tape, alone(p.dy), p.dstate)
+    state = {n: a.copy() for n, a in p.state.items()}
+    _, last, tape = made.forward(p.params, p.x, state, memory=mode)
+    for n, a in state.items():
+        a[:] = last[n]
+    found = made.backward(p.params, tape, alone(p.dy), p.dstate)
+    for n, a in expected[0].items():
+        np.testing.assert_array_equal(found[0][n], a, err_msg=n)
+    for n, a in expected[2].items():
+        np.testing.assert_array_equal(found[2][n], a, err_msg=n)

@@ -12,9 +12,10 @@ import pytest
 
 import symrnn
 from symrnn.emit import emit, targets
+from symrnn.loading import module_to_check
 from symrnn.proof.check import check
 
-BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
+BACKENDS = ("numpy", "cpp", "cuda")
 #: Cells whose names all begin with zz: the other names are those of modules. Together they use all helpers and kernels.
 PRINTED = (
     """
@@ -106,7 +107,7 @@ def test_the_names_are_those_of_the_modules() -> None:
 def proved(backend: str, wanted: slice) -> None:
     for what, written in [*cells()][wanted]:
         cell = symrnn.parse(written, "own")
-        module = symrnn.compile(cell, backend, **BACKENDS[backend])
+        module = module_to_check(cell, backend)
         report = check(cell, module, backend, shapes=[(3, 2, (2, 3, 4))])
         assert report.ok, f"{what}\n{report}"
 

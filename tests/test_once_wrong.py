@@ -7,9 +7,10 @@ from textwrap import dedent
 import pytest
 
 import symrnn
+from symrnn.loading import module_to_check
 from symrnn.proof.check import SHAPES, check
 
-BACKENDS = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
+BACKENDS = ("numpy", "cpp", "cuda")
 CELLS = {
     "a state read only in the past": """
         input x[H]
@@ -124,6 +125,6 @@ CELLS = {
 @pytest.mark.parametrize("what", CELLS)
 def test_the_module_is_right(what: str, backend: str, dtype: str) -> None:
     cell = symrnn.parse(dedent(CELLS[what]), "own")
-    module = symrnn.compile(cell, backend, **BACKENDS[backend])
+    module = module_to_check(cell, backend)
     report = check(cell, module, backend, dtype, shapes=SHAPES[:2])
     assert report.ok, str(report)

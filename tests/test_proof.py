@@ -198,8 +198,8 @@ def test_rounding_is_no_fault(name: str, backend: str) -> None:
 def spoilt(module: ModuleType, what: str, name: str, by: float) -> Any:
     """The module with one result off by a factor."""
 
-    def forward(params: Any, x: Any, state: Any = None) -> Any:
-        y, last, tape = module.forward(params, x, state)
+    def forward(params: Any, x: Any, state: Any = None, **options: Any) -> Any:
+        y, last, tape = module.forward(params, x, state, **options)
         if what == "output":
             y = y * by if not isinstance(y, dict) else y | {name: y[name] * by}
         return y, last | ({name: last[name] * by} if what == "last" else {}), tape
@@ -242,10 +242,11 @@ def test_of_a_plain_cell_every_test_sees_an_error_of_a_billionth(what: str, at: 
     cell = symrnn.load("lstm")
     report = check(cell, spoilt(loading.module_of(cell), what, at, by), shapes=[SHAPES[0]])
     if what in ("output", "last"):
-        assert {r.test for r in report.failures} == {"forward"}
+        assert {r.test for r in report.failures} == {"forward", "memory, forward"}
         assert "dot product" in {r.test for r in report.rows}, "the gradients are compared all the same"
     else:
-        assert {r.test for r in report.failures} - {"differences"} == {"dot product", "complex step"}
+        found = {r.test for r in report.failures} - {"differences"}
+        assert found == {"dot product", "complex step", "memory, backward"}
 
 
 @pytest.mark.parametrize(("what", "at"), PLACES)
@@ -261,13 +262,13 @@ def test_a_small_component_is_compared_with_itself() -> None:
     cell = symrnn.parse("input x[H]\nstate h[H]\noutput y\nh = tanh(x + h[t-1])\ny = concat(x, 0.01 * h)", "own")
     module = loading.module_of(cell)
 
-    def forward(params: Any, x: Any, state: Any = None) -> Any:
-        y, last, tape = module.forward(params, x, state)
+    def forward(params: Any, x: Any, state: Any = None, **options: Any) -> Any:
+        y, last, tape = module.forward(params, x, state, **options)
         y[..., y.shape[-1] // 2 :] *= 1 + 2e-11
         return y, last, tape
 
     report = check(cell, with_others(module, forward=forward), shapes=[SHAPES[0]])
-    assert {r.test for r in report.failures} == {"forward"}
+    assert {r.test for r in report.failures} == {"forward", "memory, forward"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -276,12 +277,13 @@ def test_another_type_of_number_is_no_result(dtype: str) -> None:
     module = loading.module_of(cell)
     other = {"float32": "float64", "float64": "float32"}[dtype]
 
-    def forward(params: Any, x: Any, state: Any = None) -> Any:
-        y, last, tape = module.forward(params, x, state)
+    def forward(params: Any, x: Any, state: Any = None, **options: Any) -> Any:
+        y, last, tape = module.forward(params, x, state, **options)
         return y.astype(other), last, tape
 
     report = check(cell, with_others(module, forward=forward), dtype=dtype, shapes=[SHAPES[0]])
-    assert [r.quantity for r in report.failures] == ["shape or dtype of h"]
+    wrong = ["shape or dtype of h", "shape or dtype of states: h", "shape or dtype of sqrt: h"]
+    assert [r.quantity for r in report.failures] == wrong
 
 
 @pytest.mark.parametrize(("factor", "dtype"), [(1e12, "float64"), (1e20, "float64"), (1e5, "float32")])

@@ -21,7 +21,7 @@ from random_language import draw
 import symrnn
 from symrnn.language.cell import Cell
 from symrnn.language.parse import _OPERATORS
-from symrnn.loading import module_of
+from symrnn.loading import module_to_check
 from symrnn.native import compiler
 
 REFUSED, NOT_JUDGED = 0.2, 0.2
@@ -70,9 +70,9 @@ def test_a_fault_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every softmax compiled as a layer_norm, cells that hold one are wrong, and little else is left of them."""
 
     def mistaken(cell: Cell, backend: str) -> ModuleType:
-        return module_of(symrnn.parse(cell.source.replace("softmax", "layer_norm"), cell.name), backend)
+        return module_to_check(symrnn.parse(cell.source.replace("softmax", "layer_norm"), cell.name), backend)
 
-    monkeypatch.setattr(random_faults, "module_of", mistaken)
+    monkeypatch.setattr(random_faults, "module_to_check", mistaken)
     seeds = (f"planted {k}" for k in range(60) if "softmax" in draw(f"planted {k}").text)
     wrong = list(islice((f for f in (find(seed, ("numpy",)) for seed in seeds) if f.kind == "wrong"), 2))
     assert len(wrong) == 2

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate antisymmetric --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // antisymmetric.py calls them between its matrix products.
 //     A = W - W.T - gamma * identity(H)
 //     h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)

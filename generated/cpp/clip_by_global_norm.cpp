@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate clip_by_global_norm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // clip_by_global_norm.py calls them between its matrix products.
 //     n = sqrt(sum(a * a) + sum(b * b))
 //     s = limit / max(n, limit)

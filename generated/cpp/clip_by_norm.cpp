@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate clip_by_norm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // clip_by_norm.py calls them between its matrix products.
 //     n = norm(g)
 //     y = g * limit / max(n, limit)
@@ -181,7 +181,7 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
         // through n = norm(g)
         const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-        const compute_t d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
+        const compute_t d_n_share = d_n / choose(compute_t((0) >= (n_)), 1, n_);
         // through y = g * limit / max(n, limit)
         const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
@@ -359,7 +359,7 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
             const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
             // n = norm(g)
-            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            const compute_t g_unit = g / choose(compute_t((0) >= (n_)), 1, n_);
             // y = g * limit / max(n, limit)
             const compute_t y = g * limit / max_n;
             y_at[(iT * B + iB) * N + iN] = storage_t(y);
@@ -416,7 +416,7 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
             const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
             // n = norm(g)
-            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            const compute_t g_unit = g / choose(compute_t((0) >= (n_)), 1, n_);
             dot_g_norm_total += g_unit * dot_g;
         }
         const compute_t dot_g_norm = compute_t(dot_g_norm_total);
@@ -492,9 +492,9 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t d_n_g_unit = compute_t(d_n_g_unit_total);
 
         // through n = norm(g)
-        const compute_t s3 = compute_t((n_) > (0));
-        const compute_t s4 = choose(s3, n_, 1);
-        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 1, 0) / square(s4);
+        const compute_t s3 = compute_t((0) >= (n_));
+        const compute_t s4 = choose(s3, 1, n_);
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 0, 1) / square(s4);
         const compute_t d_n_share = d_n / s4;
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
@@ -502,7 +502,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
             const compute_t d_g_unit = compute_t(d_g_unit_at[(iT * B + iB) * N + iN]);
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
             const compute_t d_g = dy * (dot_limit / max_n - limit * dot_max_n / square(max_n)) + g * d_n_share +
-                d_g_unit / choose(compute_t((n_) > (0)), n_, 1);
+                d_g_unit / choose(compute_t((0) >= (n_)), 1, n_);
             d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
         }
     }

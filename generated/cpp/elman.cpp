@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate elman --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // elman.py calls them between its matrix products.
 //     h = tanh(U @ x + W @ h[t-1] + b)
 

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate fast_weights --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // fast_weights.py calls them between its matrix products.
 //     a = W @ h[t-1] + C @ x
 //     s = relu(a)

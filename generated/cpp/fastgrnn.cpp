@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate fastgrnn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // fastgrnn.py calls them between its matrix products.
 //     a = W @ x + U @ h[t-1]
 //     z = sigmoid(a + b_z)

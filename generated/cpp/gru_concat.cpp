@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate gru_concat --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // gru_concat.py calls them between its matrix products.
 //     v = concat(h[t-1], x)
 //     r = sigmoid(W_r @ v + b_r)

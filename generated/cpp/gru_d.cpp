@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate gru_d --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // gru_d.py calls them between its matrix products.
 //     gamma_x = exp(-relu(w_x * delta + b_x))
 //     gamma_h = exp(-relu(W_d @ delta + b_d))

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate gru_keep --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // gru_keep.py calls them between its matrix products.
 //     r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
 //     z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)

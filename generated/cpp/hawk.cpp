@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate hawk --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // hawk.py calls them between its matrix products.
 //     u = W_u @ x
 //     r = sigmoid(W_a @ u + b_a)

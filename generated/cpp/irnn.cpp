@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate irnn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // irnn.py calls them between its matrix products.
 //     h = relu(U @ x + W @ h[t-1] + b)
 

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate janet --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // janet.py calls them between its matrix products.
 //     s = W_f @ x + U_f @ h[t-1] + b_f
 //     g = tanh(W_c @ x + U_c @ h[t-1] + b_c)

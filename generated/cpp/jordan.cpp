@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate jordan --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // jordan.py calls them between its matrix products.
 //     h = tanh(U @ x + W @ y[t-1] + b)
 //     y = sigmoid(V @ h + c)

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lem --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lem.py calls them between its matrix products.
 //     dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
 //     dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate linear_attention --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // linear_attention.py calls them between its matrix products.
 //     q = elu(W_q @ x) + 1
 //     k = elu(W_k @ x) + 1

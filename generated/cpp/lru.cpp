@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lru --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lru.py calls them between its matrix products.
 //     lam_re = exp(-exp(nu)) * cos(exp(theta))
 //     lam_im = exp(-exp(nu)) * sin(exp(theta))

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lstm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lstm.py calls them between its matrix products.
 //     i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
 //     f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lstm_concat --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lstm_concat.py calls them between its matrix products.
 //     v = concat(h[t-1], x)
 //     i = sigmoid(W_i @ v + b_i)

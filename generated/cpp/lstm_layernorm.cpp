@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lstm_layernorm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lstm_layernorm.py calls them between its matrix products.
 //     w_i = W_i @ x
 //     w_f = W_f @ x

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate lstm_multiplicative --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // lstm_multiplicative.py calls them between its matrix products.
 //     m = (W_m @ x) * (U_m @ h[t-1])
 //     i = sigmoid(W_i @ x + U_i @ m + b_i)

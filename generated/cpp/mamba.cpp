@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate mamba --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // mamba.py calls them between its matrix products.
 //     Delta = softplus(W_d @ (W_r @ x) + b_d)
 //     B = W_B @ x

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate mgu --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // mgu.py calls them between its matrix products.
 //     f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
 //     n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)

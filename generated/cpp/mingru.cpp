@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate mingru --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // mingru.py calls them between its matrix products.
 //     z = sigmoid(W_z @ x + b_z)
 //     n = W_h @ x + b_h

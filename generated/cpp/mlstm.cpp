@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate mlstm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // mlstm.py calls them between its matrix products.
 //     q = W_q @ x + b_q
 //     k = (W_k @ x) / sqrt(K) + b_k

@@ -654,12 +654,20 @@ def scratch(name, shape, dtype):
 @cache
 def compiled(name, part, dtype):
     """A kernel for one element type, to be called with t, the sizes and the arrays' addresses."""
-    source = SOURCE if SOURCE is not None else Path(__file__).with_suffix(".cpp").read_text(encoding="utf-8")
+    source = SOURCE if SOURCE is not None else text_beside(Path(__file__).with_suffix(".cpp"))
     real = "double" if dtype == np.float64 else "float"
     only = (f"-DSYMRNN_ONLY=SYMRNN_{part.upper()}",) if APART else ()
     function = library(source, (*OPTIONS, f"-DSYMRNN_REAL={real}", *only))[name]
     function.argtypes, function.restype = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p), None
     return function
+
+
+def text_beside(path):
+    """The text of the kernels. Raises LibraryError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LibraryError(f"{path} cannot be read, and its kernels belong to this module: {error.strerror}.") from None
 
 
 def bound(part, sizes, dtype):

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate nig --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // nig.py calls them between its matrix products.
 //     z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
 //     i = 1

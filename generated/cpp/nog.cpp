@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate nog --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // nog.py calls them between its matrix products.
 //     z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
 //     i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)

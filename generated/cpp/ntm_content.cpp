@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate ntm_content --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // ntm_content.py calls them between its matrix products.
 //     h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
 //     k_w = W_w @ h

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate performer --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // performer.py calls them between its matrix products.
 //     q = (W_q @ x) / D ** 0.25
 //     k = (W_k @ x) / D ** 0.25

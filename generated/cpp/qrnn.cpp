@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate qrnn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // qrnn.py calls them between its matrix products.
 //     z = tanh(V_z @ x[t-1] + W_z @ x)
 //     f = sigmoid(V_f @ x[t-1] + W_f @ x)

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate retnet --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // retnet.py calls them between its matrix products.
 //     q_a = W_qa @ x
 //     q_b = W_qb @ x

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate rwkv --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // rwkv.py calls them between its matrix products.
 //     r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
 //     k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate scrn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // scrn.py calls them between its matrix products.
 //     s = (1 - alpha) * (B @ x) + alpha * s[t-1]
 //     h = sigmoid(P @ s + A @ x + R @ h[t-1])

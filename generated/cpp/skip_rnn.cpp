@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate skip_rnn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // skip_rnn.py calls them between its matrix products.
 //     u = where(p[t-1] >= 0.5, 1, 0)
 //     r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)

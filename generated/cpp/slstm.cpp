@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate slstm --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // slstm.py calls them between its matrix products.
 //     z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
 //     o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)

@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate sru --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // sru.py calls them between its matrix products.
 //     f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
 //     r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)

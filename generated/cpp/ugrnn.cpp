@@ -2,7 +2,7 @@
 // and the template cpp/kernels.cpp.j2.
 // Do not edit. To regenerate: symrnn generate ugrnn --backend cpp
 //
-// The pointwise part of the cell, one function a kernel.
+// What is no matrix product, one function a kernel.
 // ugrnn.py calls them between its matrix products.
 //     n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
 //     g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)

@@ -129,7 +129,7 @@ extern "C" __global__ void backward_before_rows(
         const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
         // through n = norm(g)
         const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-        const compute_t d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
+        const compute_t d_n_share = d_n / choose(compute_t((0) >= (n_)), 1, n_);
         // through y = g * limit / max(n, limit)
         const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         if (threadIdx.x == 0) {
@@ -301,7 +301,7 @@ extern "C" __global__ void jvp_before_rows(
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
             const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
             // n = norm(g)
-            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            const compute_t g_unit = g / choose(compute_t((0) >= (n_)), 1, n_);
             // y = g * limit / max(n, limit)
             const compute_t y = g * limit / max_n;
             y_at[(iT * B + iB) * N + iN] = storage_t(y);
@@ -356,7 +356,7 @@ extern "C" __global__ void hvp_forward_before_rows(
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
             const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
             // n = norm(g)
-            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            const compute_t g_unit = g / choose(compute_t((0) >= (n_)), 1, n_);
             dot_g_norm_total += g_unit * dot_g;
         }
         block_sum(dot_g_norm_total);
@@ -432,16 +432,16 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_n_g_unit = d_n_g_unit_total;
 
         // through n = norm(g)
-        const compute_t s3 = compute_t((n_) > (0));
-        const compute_t s4 = choose(s3, n_, 1);
-        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 1, 0) / square(s4);
+        const compute_t s3 = compute_t((0) >= (n_));
+        const compute_t s4 = choose(s3, 1, n_);
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 0, 1) / square(s4);
         const compute_t d_n_share = d_n / s4;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
             const compute_t d_g_unit = compute_t(d_g_unit_at[(iT * B + iB) * N + iN]);
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
             const compute_t d_g = dy * (dot_limit / max_n - limit * dot_max_n / square(max_n)) + g * d_n_share +
-                d_g_unit / choose(compute_t((n_) > (0)), n_, 1);
+                d_g_unit / choose(compute_t((0) >= (n_)), 1, n_);
             d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
         }
     }

@@ -310,7 +310,7 @@ extern "C" __global__ void backward_before_rows(
 
         // through q = a_q / norm(a_q)
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-        const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+        const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
@@ -519,7 +519,7 @@ extern "C" __global__ void backward_after_rows(
         const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
         // through k = a_k / norm(a_k)
         const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-        const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+        const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
@@ -978,10 +978,10 @@ extern "C" __global__ void jvp_before_rows(
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             // q = a_q / norm(a_q)
-            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t a_q_unit = a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
             const compute_t q = a_q / norm_a_q;
             // k = a_k / norm(a_k)
-            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t a_k_unit = a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
             const compute_t k_ = a_k / norm_a_k;
             q_at[(iT * B + iB) * K + iK] = storage_t(q);
             k_at[(iT * B + iB) * K + iK] = storage_t(k_);
@@ -1260,9 +1260,9 @@ extern "C" __global__ void hvp_forward_before_rows(
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             // q = a_q / norm(a_q)
-            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t a_q_unit = a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
             // k = a_k / norm(a_k)
-            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t a_k_unit = a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
             const compute_t k_ = a_k / norm_a_k;
             k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             dot_a_q_norm_total += a_q_unit * dot_a_q;
@@ -1501,14 +1501,14 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t a_k = W_k_x * s2;
             const compute_t dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
             // through q = a_q / norm(a_q)
-            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t a_q_unit = a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
             const compute_t s3 = 1 / norm_a_q;
             const compute_t q = a_q * s3;
             const compute_t s4 = 1 / square(norm_a_q);
             const compute_t s5 = dot_norm_a_q * a_q;
             const compute_t dot_q = dot_a_q * s3 - s4 * s5;
             // through k = a_k / norm(a_k)
-            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t a_k_unit = a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
             const compute_t s6 = 1 / norm_a_k;
             const compute_t k_ = a_k * s6;
             const compute_t dot_k = dot_a_k * s6 - dot_norm_a_k * a_k / square(norm_a_k);
@@ -1556,10 +1556,10 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_norm_a_q_a_q_unit = d_norm_a_q_a_q_unit_total;
 
         // through q = a_q / norm(a_q)
-        const compute_t s10 = compute_t((norm_a_q) > (0));
-        const compute_t s11 = choose(s10, norm_a_q, 1);
+        const compute_t s10 = compute_t((0) >= (norm_a_q));
+        const compute_t s11 = choose(s10, 1, norm_a_q);
         const compute_t d_norm_a_q = d_norm_a_q_dot_q - d_norm_a_q_q / square(norm_a_q) - d_norm_a_q_a_q_unit *
-            choose(s10, 1, 0) / square(s11);
+            choose(s10, 0, 1) / square(s11);
         const compute_t d_norm_a_q_share = d_norm_a_q / s11;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
@@ -1573,7 +1573,7 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t s7 = sigmoid(W_q_x);
             const compute_t s8 = dot_W_q_x * s7;
             const compute_t d_a_q = d_q / norm_a_q - dot_norm_a_q * d_dot_q / square(norm_a_q) + d_a_q_unit /
-                choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) + a_q * d_norm_a_q_share - d_dot_a_q * s8;
+                choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q) + a_q * d_norm_a_q_share - d_dot_a_q * s8;
             const compute_t s9 = W_q_x - a_q + 1;
             const compute_t d_W_q_x = d_dot_a_q * ((1 - s7) * s8 * s9 + s8) + d_a_q * s7 * s9;
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
@@ -2000,10 +2000,10 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_norm_a_k_a_k_unit = d_norm_a_k_a_k_unit_total;
 
         // through k = a_k / norm(a_k)
-        const compute_t s6 = compute_t((norm_a_k) > (0));
-        const compute_t s7 = choose(s6, norm_a_k, 1);
+        const compute_t s6 = compute_t((0) >= (norm_a_k));
+        const compute_t s7 = choose(s6, 1, norm_a_k);
         const compute_t d_norm_a_k = d_norm_a_k_dot_k - d_norm_a_k_k / square(norm_a_k) - d_norm_a_k_a_k_unit *
-            choose(s6, 1, 0) / square(s7);
+            choose(s6, 0, 1) / square(s7);
         const compute_t d_norm_a_k_share = d_norm_a_k / s7;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
@@ -2017,7 +2017,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t s3 = sigmoid(W_k_x);
             const compute_t s4 = dot_W_k_x * s3;
             const compute_t d_a_k = a_k * d_norm_a_k_share - dot_norm_a_k * d_dot_k / square(norm_a_k) + d_k /
-                norm_a_k + d_a_k_unit / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1) - d_dot_a_k * s4;
+                norm_a_k + d_a_k_unit / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k) - d_dot_a_k * s4;
             const compute_t s5 = W_k_x - a_k + 1;
             const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
             d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);

@@ -170,7 +170,7 @@ extern "C" __global__ void backward_step_rows(
         const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-        const compute_t d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+        const compute_t d_norm_a_share = d_norm_a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
         compute_t d_g_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
@@ -638,7 +638,7 @@ extern "C" __global__ void jvp_step_rows(
             const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             const compute_t dot_a = compute_t(dot_a_at[(iB * N + iN) * H + iH]);
             // h = a / norm(a)
-            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t a_unit = a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
             const compute_t h = a / norm_a;
             h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
             dot_a_norm_total += a_unit * dot_a;
@@ -824,7 +824,7 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
             // h = a / norm(a)
-            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t a_unit = a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
             const compute_t h = a / norm_a;
             a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
             h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
@@ -982,9 +982,9 @@ extern "C" __global__ void hvp_backward_step_rows(
 
         const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
-        const compute_t s1 = compute_t((norm_a) > (0));
-        const compute_t s2 = choose(s1, norm_a, 1);
-        const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_h / square(norm_a) - d_norm_a_a_unit * choose(s1, 1, 0)
+        const compute_t s1 = compute_t((0) >= (norm_a));
+        const compute_t s2 = choose(s1, 1, norm_a);
+        const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_h / square(norm_a) - d_norm_a_a_unit * choose(s1, 0, 1)
             / square(s2);
         const compute_t d_norm_a_share = d_norm_a / s2;
         compute_t d_g_a_total = 0;
@@ -997,7 +997,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
             // through a = h[t-1] + g * n
             const compute_t d_a = d_h_next / norm_a + a * d_norm_a_share - dot_norm_a * d_dot_h / square(norm_a) +
-                d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1);
+                d_a_unit / choose(compute_t((0) >= (norm_a)), 1, norm_a);
             // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             const compute_t d_n = g * d_a + dot_g * d_dot_a;
             const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;

@@ -125,7 +125,7 @@ def backward(params, tape, dy, dstate=None):
         np.greater_equal(n[:, :, None], limit).astype(dtype)
         * d_max_n[:, :, None]
         * g
-        / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+        / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
@@ -168,7 +168,7 @@ def backward_states(params, tape, dy, dstate):
         np.greater_equal(n[:, :, None], limit).astype(dtype)
         * d_max_n[:, :, None]
         * g
-        / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+        / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
         + limit * dy / max_n[:, :, None]
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)
@@ -185,8 +185,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state)
@@ -254,7 +254,7 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
 
     # all steps at once
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
-    g_unit = g / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+    g_unit = g / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
     dot_g_norm = np.einsum("tbn,tbn->tb", g_unit, dot_g)
     max_n = np.maximum(n, limit)
     y = g * limit / max_n[:, :, None]
@@ -292,7 +292,7 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
 
     # all steps at once
     n = np.sqrt(np.einsum("tbn,tbn->tb", g, g))
-    g_unit = g / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+    g_unit = g / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
     dot_max_n = (
         dot_limit * np.greater(limit, n).astype(dtype)
         + (np.einsum("tbn,tbn->tb", g_unit, dot_g)) * np.greater_equal(n, limit).astype(dtype)
@@ -321,13 +321,13 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     d_g = (
         (
             np.greater_equal(n[:, :, None], limit).astype(dtype) * d_max_n[:, :, None]
-            - np.where(np.greater(n[:, :, None], 0), dtype.type(1), 0)
+            - np.where(np.greater_equal(0, n[:, :, None]), dtype.type(0), 1)
             * d_n_g_unit[:, :, None]
-            / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)**2
+            / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])**2
         )
         * g
-        / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
-        + d_g_unit / np.where(np.greater(n[:, :, None], 0), n[:, :, None], 1)
+        / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
+        + d_g_unit / np.where(np.greater_equal(0, n[:, :, None]), 1, n[:, :, None])
         + (dot_limit / max_n[:, :, None] - limit * dot_max_n[:, :, None] / max_n[:, :, None]**2) * dy
     )
     d_max_n_by_limit = d_max_n * np.greater(limit, n).astype(dtype)

@@ -185,7 +185,7 @@ def backward(params, tape, dy, dstate=None):
             * a_q
             / (
                 norm_a_q[:, :, None]**2
-                * np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+                * np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
             )
         )
         * (W_q_x - a_q + 1)
@@ -215,7 +215,7 @@ def backward(params, tape, dy, dstate=None):
             * a_k
             / (
                 norm_a_k[:, :, None]**2
-                * np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+                * np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
             )
         )
         * (W_k_x - a_k + 1)
@@ -302,7 +302,7 @@ def backward_states(params, tape, dy, dstate):
             * a_q
             / (
                 norm_a_q[:, :, None]**2
-                * np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+                * np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
             )
         )
         * (W_q_x - a_q + 1)
@@ -332,7 +332,7 @@ def backward_states(params, tape, dy, dstate):
             * a_k
             / (
                 norm_a_k[:, :, None]**2
-                * np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+                * np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
             )
         )
         * (W_k_x - a_k + 1)
@@ -355,8 +355,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state)
@@ -474,12 +474,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = (times(x, dot_W_k.T) + times(dot_x, W_k.T)) * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    a_q_unit = a_q / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+    a_q_unit = a_q / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
     dot_a_q_norm = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     q = a_q / norm_a_q[:, :, None]
     dot_q = dot_a_q / norm_a_q[:, :, None] - dot_a_q_norm[:, :, None] * a_q / norm_a_q[:, :, None]**2
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+    a_k_unit = a_k / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
     dot_a_k_norm = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_a_k_norm[:, :, None] * a_k / norm_a_k[:, :, None]**2
@@ -550,10 +550,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     a_k = W_k_x * sigmoid(W_k_x)
     dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     norm_a_q = np.sqrt(np.einsum("tbk,tbk->tb", a_q, a_q))
-    a_q_unit = a_q / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+    a_q_unit = a_q / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
     dot_norm_a_q = np.einsum("tbk,tbk->tb", a_q_unit, dot_a_q)
     norm_a_k = np.sqrt(np.einsum("tbk,tbk->tb", a_k, a_k))
-    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+    a_k_unit = a_k / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
     dot_norm_a_k = np.einsum("tbk,tbk->tb", a_k_unit, dot_a_k)
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
@@ -591,7 +591,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_a_k = dot_W_k_x * sigmoid(W_k_x) * (W_k_x - a_k + 1)
     q = a_q / norm_a_q[:, :, None]
     dot_q = dot_a_q / norm_a_q[:, :, None] - dot_norm_a_q[:, :, None] * a_q / norm_a_q[:, :, None]**2
-    a_k_unit = a_k / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+    a_k_unit = a_k / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
     k = a_k / norm_a_k[:, :, None]
     dot_k = dot_a_k / norm_a_k[:, :, None] - dot_norm_a_k[:, :, None] * a_k / norm_a_k[:, :, None]**2
     v = W_v_x * sigmoid(W_v_x)
@@ -615,7 +615,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_a_q = (
         d_dot_norm_a_q[:, :, None]
         * a_q
-        / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+        / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
         + d_dot_q / norm_a_q[:, :, None]
     )
     d_dot_W_q_x = d_dot_a_q * sigmoid(W_q_x) * (W_q_x - a_q + 1)
@@ -623,15 +623,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         (
             (
                 d_norm_a_q_dot_q[:, :, None]
-                - np.where(np.greater(norm_a_q[:, :, None], 0), dtype.type(1), 0)
+                - np.where(np.greater_equal(0, norm_a_q[:, :, None]), dtype.type(0), 1)
                 * d_norm_a_q_a_q_unit[:, :, None]
-                / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)**2
+                / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])**2
                 - d_norm_a_q_q[:, :, None] / norm_a_q[:, :, None]**2
             )
             * a_q
-            / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+            / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
             - d_dot_a_q * dot_W_q_x * sigmoid(W_q_x)
-            + d_a_q_unit / np.where(np.greater(norm_a_q[:, :, None], 0), norm_a_q[:, :, None], 1)
+            + d_a_q_unit / np.where(np.greater_equal(0, norm_a_q[:, :, None]), 1, norm_a_q[:, :, None])
             + d_q / norm_a_q[:, :, None]
             - d_dot_q * dot_norm_a_q[:, :, None] / norm_a_q[:, :, None]**2
         )
@@ -716,15 +716,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         (
             (
                 d_norm_a_k_dot_k[:, :, None]
-                - np.where(np.greater(norm_a_k[:, :, None], 0), dtype.type(1), 0)
+                - np.where(np.greater_equal(0, norm_a_k[:, :, None]), dtype.type(0), 1)
                 * d_norm_a_k_a_k_unit[:, :, None]
-                / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)**2
+                / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])**2
                 - d_norm_a_k_k[:, :, None] / norm_a_k[:, :, None]**2
             )
             * a_k
-            / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+            / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
             - d_dot_a_k * dot_W_k_x * sigmoid(W_k_x)
-            + d_a_k_unit / np.where(np.greater(norm_a_k[:, :, None], 0), norm_a_k[:, :, None], 1)
+            + d_a_k_unit / np.where(np.greater_equal(0, norm_a_k[:, :, None]), 1, norm_a_k[:, :, None])
             + d_k / norm_a_k[:, :, None]
             - d_dot_k * dot_norm_a_k[:, :, None] / norm_a_k[:, :, None]**2
         )

@@ -171,7 +171,7 @@ def backward(params, tape, dy, dstate=None):
         -a
         / (
             norm_a[:, :, :, None]**2
-            * np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
+            * np.where(np.greater_equal(0, norm_a[:, :, :, None]), 1, norm_a[:, :, :, None])
         )
     )
     da_dn_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
@@ -274,7 +274,7 @@ def backward_states(params, tape, dy, dstate):
         -a
         / (
             norm_a[:, :, :, None]**2
-            * np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
+            * np.where(np.greater_equal(0, norm_a[:, :, :, None]), 1, norm_a[:, :, :, None])
         )
     )
     da_dn_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
@@ -317,8 +317,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state)
@@ -470,7 +470,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         )
         # h = a / norm(a)
         norm_a = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
-        a_unit = a / np.where(np.greater(norm_a[:, :, None], 0), norm_a[:, :, None], 1)
+        a_unit = a / np.where(np.greater_equal(0, norm_a[:, :, None]), 1, norm_a[:, :, None])
         dot_a_norm = np.einsum("bnh,bnh->bn", a_unit, dot_a)
         h[t] = a / norm_a[:, :, None]
         dot_h[t] = dot_a / norm_a[:, :, None] - dot_a_norm[:, :, None] * a / norm_a[:, :, None]**2
@@ -546,7 +546,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # h = a / norm(a)
         norm_a[t] = np.sqrt(np.einsum("bnh,bnh->bn", a, a))
-        a_unit[t] = a / np.where(np.greater(norm_a[t, :, :, None], 0), norm_a[t, :, :, None], 1)
+        a_unit[t] = a / np.where(np.greater_equal(0, norm_a[t, :, :, None]), 1, norm_a[t, :, :, None])
         dot_norm_a[t] = np.einsum("bnh,bnh->bn", a_unit[t], dot_a[t])
         h[t] = a / norm_a[t, :, :, None]
         dot_h[t] = (
@@ -565,12 +565,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         2 * dot_norm_a[:, :, :, None] * a / norm_a[:, :, :, None]**3 - dot_a / norm_a[:, :, :, None]**2
     )
     ddot_h_ddot_a = 1 / norm_a
-    da_unit_da = 1 / np.where(np.greater(norm_a, 0), norm_a, 1)
+    da_unit_da = 1 / np.where(np.greater_equal(0, norm_a), 1, norm_a)
     dnorm_a_a_unit_da = (
-        -np.where(np.greater(norm_a, 0), dtype.type(1), 0)
-        / np.where(np.greater(norm_a, 0), norm_a, 1)**2
+        -np.where(np.greater_equal(0, norm_a), dtype.type(0), 1)
+        / np.where(np.greater_equal(0, norm_a), 1, norm_a)**2
     )
-    local_a = a / np.where(np.greater(norm_a[:, :, :, None], 0), norm_a[:, :, :, None], 1)
+    local_a = a / np.where(np.greater_equal(0, norm_a[:, :, :, None]), 1, norm_a[:, :, :, None])
     ddot_h_da = -dot_norm_a / norm_a**2
     ddot_a_ddot_n_pre = g[:, :, :, None] * np.where(np.greater(n, 0), dtype.type(1), 0.01)
     local_n_pre = np.where(np.greater(n, 0), dtype.type(1), 0.01)

@@ -84,7 +84,7 @@ class Tape(NamedTuple):
     f: np.ndarray  # (T, B, H)
     g: np.ndarray  # (T, B, H)
     o: np.ndarray  # (T, B, H)
-    steps: np.ndarray  # (T,)
+    t: int
 
 
 class States(NamedTuple):
@@ -95,7 +95,7 @@ class States(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
     c_prev: np.ndarray  # (T, B, H)
-    steps: np.ndarray  # (T,)
+    t: int
 
 
 class Checkpoints(NamedTuple):
@@ -151,6 +151,7 @@ def forward(params, x, state=None, memory="all", t=0):
         return forward_sqrt(params, x, state, size, dtype, t)
     if memory != "all":
         raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
+    first_step = t  # the loop counts with t
     T, B, H = size["T"], size["B"], size["H"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
@@ -189,7 +190,7 @@ def forward(params, x, state=None, memory="all", t=0):
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
         h[t] = k[t] * o[t] * np.tanh(c_new) + h_prev[t] * c_in[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, k, i, f, g, o, steps)
+    tape = Tape(size, dtype, x, h_prev, c_prev, k, i, f, g, o, first_step)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -214,7 +215,7 @@ def backward(params, tape, dy, dstate=None):
     U_g, W_o, U_o, mu, sigma = params["U_g"], params["W_o"], params["U_o"], params["mu"], params["sigma"]
     x, h_prev, c_prev, k, i, f, g = tape.x, tape.h_prev, tape.c_prev, tape.k, tape.i, tape.f, tape.g
     o = tape.o
-    steps = tape.steps
+    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
     d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
     d_h = np.empty((T, B, H), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
@@ -297,6 +298,7 @@ def backward(params, tape, dy, dstate=None):
 
 def forward_states(params, x, state, size, dtype, t):
     """What forward does with memory="states"."""
+    first_step = t  # the loop counts with t
     T, H = size["T"], size["H"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
@@ -329,7 +331,7 @@ def forward_states(params, x, state, size, dtype, t):
         # h = k * o * tanh(c_new) + (1 - k) * h[t-1]
         h[t] = k[t] * sigmoid(U_ifgo_h[..., 3 * H:4 * H] + o_in[t]) * np.tanh(c_new) + h_prev[t] * c_in[t]
 
-    tape = States(size, dtype, x, h_prev, c_prev, steps)
+    tape = States(size, dtype, x, h_prev, c_prev, first_step)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -342,7 +344,7 @@ def backward_states(params, tape, dy, dstate):
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
     x, h_prev, c_prev = tape.x, tape.h_prev, tape.c_prev
-    steps = tape.steps
+    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
     d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
     d_h = np.empty((T, B, H), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
@@ -429,8 +431,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype, t):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state, t + steps.start)

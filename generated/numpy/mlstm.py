@@ -487,8 +487,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state)

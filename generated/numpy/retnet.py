@@ -75,7 +75,7 @@ class Tape(NamedTuple):
     C_pre: np.ndarray  # (T, K)
     S_a: np.ndarray  # (T, B, H, K)
     S_b: np.ndarray  # (T, B, H, K)
-    steps: np.ndarray  # (T,)
+    t: int
 
 
 class States(NamedTuple):
@@ -86,7 +86,7 @@ class States(NamedTuple):
     x: np.ndarray  # (T, B, I)
     S_a: np.ndarray  # (T, B, H, K)
     S_b: np.ndarray  # (T, B, H, K)
-    steps: np.ndarray  # (T,)
+    t: int
 
 
 class Checkpoints(NamedTuple):
@@ -134,6 +134,7 @@ def forward(params, x, state=None, memory="all", t=0):
         return forward_sqrt(params, x, state, size, dtype, t)
     if memory != "all":
         raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
+    first_step = t  # the loop counts with t
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
@@ -166,7 +167,7 @@ def forward(params, x, state=None, memory="all", t=0):
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
 
-    tape = Tape(size, dtype, x, k_a_sqrt, q_a, q_b, k_a, k_b, v, C_pre, S_a, S_b, steps)
+    tape = Tape(size, dtype, x, k_a_sqrt, q_a, q_b, k_a, k_b, v, C_pre, S_a, S_b, first_step)
     last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
     return y, last, tape
 
@@ -191,7 +192,7 @@ def backward(params, tape, dy, dstate=None):
     W_v = params["W_v"]
     x, k_a_sqrt, q_a, q_b, k_a, k_b = tape.x, tape.k_a_sqrt, tape.q_a, tape.q_b, tape.k_a, tape.k_b
     v, C_pre, S_a, S_b = tape.v, tape.C_pre, tape.S_a, tape.S_b
-    steps = tape.steps
+    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
     d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
 
     # all steps at once
@@ -267,6 +268,7 @@ def backward(params, tape, dy, dstate=None):
 
 def forward_states(params, x, state, size, dtype, t):
     """What forward does with memory="states"."""
+    first_step = t  # the loop counts with t
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
@@ -299,7 +301,7 @@ def forward_states(params, x, state, size, dtype, t):
     # all steps at once
     y = np.einsum("tbhk,tbk->tbh", S_a, y_arg) + np.einsum("tbhk,tbk->tbh", S_b, y_arg2)
 
-    tape = States(size, dtype, x, S_a, S_b, steps)
+    tape = States(size, dtype, x, S_a, S_b, first_step)
     last = {"S_a": S_a_rows[-1].copy(), "S_b": S_b_rows[-1].copy()}
     return y, last, tape
 
@@ -311,7 +313,7 @@ def backward_states(params, tape, dy, dstate):
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
     x, S_a, S_b = tape.x, tape.S_a, tape.S_b
-    steps = tape.steps
+    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
     d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
     k_a_sqrt = dtype.type(math.sqrt(2 * K))
 
@@ -393,8 +395,8 @@ def backward_states(params, tape, dy, dstate):
 
 
 def forward_sqrt(params, inputs, state, size, dtype, t):
-    """What forward does with memory="sqrt": segment by segment it keeps the state alone."""
-    states, parts = [], []
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
     for steps in segments(size["T"]):
         states.append(state)
         part, state = infer(params, cut(inputs, steps), state, t + steps.start)

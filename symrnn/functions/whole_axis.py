@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from symrnn.functions.lazy import Lazy
-from symrnn.functions.table import exp, gt, log, sqrt_, where
+from symrnn.functions.table import exp, ge, log, sqrt_, where
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,7 +176,7 @@ def _norm_share(along: Along, y: Expr, a: Expr, d: Expr) -> Expr:
 
 def _not_zero(length: Expr) -> Expr:
     """A norm as a denominator: at zero its derivative is taken to be zero."""
-    return where(gt(length, 0), length, 1)
+    return where(ge(0, length), 1, length)
 
 
 def _centred(along: Along, a: Expr) -> Expr:

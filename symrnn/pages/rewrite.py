@@ -46,8 +46,8 @@ def tidy(node: Formula) -> Formula:
     if not isinstance(node, Fn):
         return node
     inner = node.args[0]
-    if node.row.name == "where" and inner == Fn(FUNCTIONS["gt"], (node.args[1], Num(sp.Integer(0)))):
-        return node.args[1]
+    if node.row.name == "where" and inner == Fn(FUNCTIONS["ge"], (Num(sp.Integer(0)), node.args[2])):
+        return node.args[2]
     if node.row.name == "sqrt" and isinstance(inner, Ein) and len(inner.args) == 2 and inner.args[0] == inner.args[1]:
         (a, _) = inner.args
         if inner.labels == a.labels[:-1]:

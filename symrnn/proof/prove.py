@@ -9,7 +9,7 @@ from types import ModuleType
 from symrnn.emit import Artifact, target
 from symrnn.errors import CheckFailed, NothingToCompareError, UsageError
 from symrnn.language.cell import Cell
-from symrnn.loading import load
+from symrnn.loading import module_to_check
 from symrnn.proof.check import SMALL, Report, check, quick
 
 UNCHECKED = "To have the code all the same: --no-check, or check=False."
@@ -25,8 +25,7 @@ def prove(cell: Cell, backend: str, artifacts: Sequence[Artifact]) -> None:
     text = tuple(artifacts)
     if text in _passed or _shipped(backend, text):
         return
-    compiled = getattr(target(backend), "load_for_check", None)
-    module = (compiled or load)(cell, text)
+    module, compiled = module_to_check(cell, backend, text), hasattr(target(backend), "load_for_check")
     for dtype in ("float64",) if compiled else ("float64", "float32"):  # each type would be compiled anew
         report = _quick(cell, module, backend, dtype)
         if not report.ok:

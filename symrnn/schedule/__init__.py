@@ -42,8 +42,8 @@ PASSES: dict[str, Callable[[Program], Program]] = {
     "detach": detach,
 }
 #: The order in which they run for a target that prints lines over arrays. What is computed again may be a copy, what
-#: has left the loop is fused once more, and what has been joined leaves dead statements. `states` makes a program of its
-#: own, which saves less and computes more.
+#: has left the loop is fused once more, and what has been joined leaves dead statements. `states` is in neither: it
+#: makes a program of its own, which saves less and computes more.
 ORDER = ("expand", "alias", "prune", "recompute", "alias", "fuse", "hoist", "fuse", "concat", "cut", "prune", "save")
 #: The order for a target whose kernels fuse what they compute, and write values into their place.
 KERNEL_ORDER = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from textwrap import wrap
 
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
@@ -78,7 +78,7 @@ class Body:
     """What runs in a function once its arguments are checked: lengths, local names, and sweeps.
 
     `steps`: it reads the number of the step; `resumes`: the first step need not be number zero; `again`: the tape has
-    the numbers.
+    the first one's.
     """
 
     sizes: Pairs
@@ -114,6 +114,7 @@ class Training:
     """A forward and a backward function that share a tape."""
 
     tape: Pairs
+    counts: bool
     forward: Call
     backward: Body
     gradients: Pairs
@@ -326,8 +327,9 @@ class _Program:
         forward = self.body(["state"], [0])
         backward = self.body(["dstate"], [1], _unpacked(tape.values, "tape.{}"))
         return Training(
-            tape=[*tape.fields, *([("steps", "(T,)")] if backward.steps else [])],
-            forward=Call(replace(forward, steps=forward.steps or backward.steps), self.outputs(), self.last()),
+            tape=tape.fields,
+            counts=backward.steps,
+            forward=Call(forward, self.outputs(), self.last()),
             backward=backward,
             gradients=self.gradients(self.cell.params),
             input_gradients=self.gradients(self.cell.inputs),
