@@ -14,7 +14,8 @@ OF_MODULES = """
     init inputs kept kernel key known last layout_of length loop math measured name named np one_hot outer_sum outputs
     params passes product ready results reverse scratch seen sigmoid size sizes start state steps t
     take tape threading times weakref work after array
-    along dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state first_step hvp infer jvp one_step step text_beside zeros
+    along dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state first_step hvp infer jvp one_step step zeros
+    text_beside
     APART Workspace borrowed contextmanager cotangents hvp_passes infer_passes jvp_passes lengths only part run
     step_passes train_passes
     MEMORY Checkpoints States backward_sqrt backward_states cut forward_sqrt forward_states joined memory
