@@ -15,7 +15,7 @@ import sympy as sp
 
 from symrnn.calculus.ir import BATCH, TIME, Concat, Contraction, Labels, Pointwise, Slice, Statement, axis_of
 from symrnn.language.cell import axis_parts
-from symrnn.schedule.program import Program, Sweep, read_from_others
+from symrnn.schedule.program import Program, Sweep
 
 #: Bytes of a float32, in which costs are counted.
 WORD = 4
@@ -108,13 +108,8 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def tape_bytes(program: Program, length: Length) -> Any:
-    """Bytes of what is saved; what is carried, read before and after a step, is kept once, at T+1 steps.
-
-    Where the way back reads the number of the step, the numbers are kept.
-    """
+    """Bytes of what is saved; what is carried, read before and after a step, is kept once, at T+1 steps."""
     found: dict[str, Any] = {}
-    if any(program.values[n].role == "time" for n in read_from_others(program.sweeps[-1])):
-        found["t"] = WORD * length(TIME)
     twice = program.saved_twice()
     for name in program.saved:
         value = program.values[name]
