@@ -255,9 +255,9 @@ def test_a_planted_library_is_not_run(folder: Path) -> None:
     text.write_text("#include <stdio.h>\n" + planted % mark, encoding="utf-8")
     made = compiler.compiler()
     assert made is not None
-    for library in libraries:
-        subprocess.run([made, "-shared", "-fPIC", str(text), "-o", str(library)], check=True)
-        library.chmod(0o700)
+    for path in libraries:
+        subprocess.run([made, "-shared", "-fPIC", str(text), "-o", str(path)], check=True)
+        path.chmod(0o700)
     assert command().returncode != 0 and mark.exists()  # it is what would be run
     mark.unlink()
     folder.chmod(0o777)
