@@ -112,6 +112,25 @@ CELLS = {
         r = where(a <= s, 3, K) + where(a > s, K, -K)
         h = 0.5 * h[t-1] + s
     """,
+    "a gradient before the last part of its row": """
+        input x[I]
+        state h[H]
+        output y
+        u = W_u @ x
+        r = sigmoid(W_a @ u + b_a)
+        i = sigmoid(W_i @ u + b_i)
+        a = exp(-r)
+        h = a * h[t-1] + sqrt(1 - a ** 2) * (i[t-1] * u)
+        y = h * tanh(W_y @ x)
+    """,
+    "a state that is a parameter": """
+        input u[I]
+        state h[I, K]
+        output c
+        param W0[I, K]
+        h = W0
+        c = erf((u @ h))
+    """,
     "functions of the step": """
         input x[I]
         state h[H]

@@ -283,7 +283,10 @@ FIRST = "first_step"
 
 def sizes(cell: Cell) -> dict[str, str]:
     """The C and Python names of T, B and the axes."""
-    return {"T": "T", "B": "B"} | {a: f"{a}_" if means_something_in_c(a) else in_python(a) for a in cell.axes}
+    return {"T": "T", "B": "B"} | {
+        a: f"{a}_" if means_something_in_c(a) or a.endswith("_at") else in_python(a)  # as the names of arrays end
+        for a in cell.axes
+    }
 
 
 def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:

@@ -85,7 +85,8 @@ class _Concat:
             block = self.sums(getattr(part, name), name)
             block = self.gradients(block, name)
             block = self.shared(block, name)
-            part = part.with_block(name, tuple(self.with_rows(self.with_parts(block, name), name)))
+            whole = list(self.with_rows(self.with_parts(block, name), name))
+            part = part.with_block(name, tuple(self.in_order(whole, name)))
         part = replace(part, once=(*part.once, *self.once))
         return self.original.with_sweep(part)
 
@@ -214,6 +215,17 @@ class _Concat:
                 if s.out.name in row.members and not {*later} & {*row.members}:
                     yield Concat(self.read(row.whole, name), tuple(self.read(m, name) for m in row.members))
                     yield from self.views_in(name, [row])
+
+    def in_order(self, block: list[Statement], name: str) -> list[Statement]:
+        """Each statement once all is there that it reads: what reads a whole may have stood before its last part."""
+        source_of = {c.arrives: c.source for c in self.part.carried if name != "loop"}
+        pending, done = Counter(s.out.name for s in block), list[Statement]()
+        while block:
+            chosen = next(s for s in block if not any(pending[n] or pending[source_of.get(n, "")] for n in reads(s)))
+            block.remove(chosen)
+            pending[chosen.out.name] -= 1
+            done.append(chosen)
+        return done
 
     def with_parts(self, block: Sequence[Statement], name: str) -> list[Statement]:
         """The block, reading parts of the loop's rows, which are kept, where another block reads their members."""

@@ -11,7 +11,7 @@ def states(program: Program) -> Program:
     if len(program.sweeps) < 2:
         return program
     first, last = program.sweeps
-    again = _needed(first, read_from_others(last))
+    again = _needed(first, read_from_others(last), {s.out.name for s in last.statements()})
     names, timed = {s.out.name for s in again}, {n for n, v in program.values.items() if v.timed}
     for block in BLOCKS:
         last = last.with_block(block, tuple(s for s in getattr(last, block) if s.out.name not in names))
@@ -20,9 +20,12 @@ def states(program: Program) -> Program:
     return program.with_sweep(last.with_block("once", (*once, *last.once)).with_block("before", (*whole, *last.before)))
 
 
-def _needed(first: Sweep, wanted: set[str]) -> list[Statement]:
-    """Statements that compute what is wanted from inputs and carried values, in order."""
-    carried, wanted = {c.source for c in first.carried}, set(wanted)
+def _needed(first: Sweep, wanted: set[str], own: set[str]) -> list[Statement]:
+    """Statements that compute what is wanted from inputs and carried values, in order.
+
+    A carried value is saved, unless the last sweep computes it as its `own`.
+    """
+    carried, wanted = {c.source for c in first.carried} - own, set(wanted)
     found: list[Statement] = []
     for s in reversed(list(first.statements())):
         if s.out.name in wanted and s.out.name not in carried:
