@@ -294,7 +294,7 @@ def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for label in labels:
         stem = "i" + "".join(c for c in label if c.isalnum() or c == "_")
-        names[label] = numbered(stem, lambda n: n in taken or n in names.values())
+        names[label] = numbered(stem, lambda n: n in taken or n in names.values() or means_something_in_c(n))
     return names
 
 
