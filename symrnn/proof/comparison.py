@@ -8,7 +8,7 @@ running the module in float32 too, and added.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from types import ModuleType
@@ -242,7 +242,11 @@ class Comparison:
         ]
         turns = [abs(x - y) / max(scale, abs(x), NOTHING) for x, y in pairwise(slopes)]
         settled = [min(pair) for pair in pairwise([np.inf, *turns, np.inf])]
-        known = [r for r, turn in zip(rows, settled, strict=True) if r.rounding <= LOST and turn <= TURN + r.rounding]
+        known = [  # how far a slope still turns from one step to the next is how well it is known
+            replace(r, tolerance=r.tolerance + turn)
+            for r, turn in zip(rows, settled, strict=True)
+            if r.rounding <= LOST and turn <= TURN + r.rounding
+        ]
         if not known:
             self.warnings.append(f"differences of {quantity} do not settle at {self.trial.shape}: not compared")
         return [min(known, key=_share)] if known else []
