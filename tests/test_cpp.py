@@ -86,7 +86,7 @@ def test_no_name_meets_a_macro_of_the_system(tmp_path: Path) -> None:
     found = compiler.compiler()
     assert found is not None
     listed = subprocess.run(
-        [found, "-std=c++17", "-dM", "-E", str(source)], capture_output=True, text=True, check=True
+        [found, "-std=c++14", "-dM", "-E", str(source)], capture_output=True, text=True, check=True
     ).stdout
     names = {line.split()[1].split("(")[0] for line in listed.splitlines()}
     clashing = sorted(n for n in names if re.match(r"[A-Za-z]\w*\Z", n) and not means_something_in_c(n))

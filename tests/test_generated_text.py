@@ -82,7 +82,7 @@ def test_nothing_only_silences_a_tool() -> None:
 def warnings(paths: list[Traversable]) -> str:
     command = compiler.compiler()
     assert command is not None
-    options = ["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
+    options = ["-std=c++14", "-fsyntax-only", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
     done = subprocess.run([command, *options, *map(str, paths)], capture_output=True, text=True, check=True)
     return done.stderr
 

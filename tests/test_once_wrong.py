@@ -131,6 +131,13 @@ CELLS = {
         h = W0
         c = erf((u @ h))
     """,
+    "an identity transposed": """
+        input x[I]
+        state h[I]
+        state S[I, I]
+        h = tanh(x) * norm(identity(I).T) + h[t-1]
+        S = S[t-1] @ identity(I).T + outer(softmax(identity(I).T) @ x, h)
+    """,
     "functions of the step": """
         input x[I]
         state h[H]

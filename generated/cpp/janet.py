@@ -742,7 +742,7 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
         path = folder / name
         try:
             if not is_kept(path):
-                compile_to(path, source, [command, "-std=c++17", "-shared", "-fPIC", *options])
+                compile_to(path, source, [command, "-std=c++14", "-shared", "-fPIC", *options])
         except OSError as error:
             raise unusable(store(), error) from None
         try:

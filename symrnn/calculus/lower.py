@@ -286,6 +286,8 @@ class _Lowering:
 
     def transpose(self, e: Apply) -> sp.Expr:
         name = self.operand(e.args[0], f"{self.equation}_arg")
+        if self.values[name].role == "identity":
+            return self.touch(name)  # its own transpose
         out = natural(e.axes)
         a = Ref(name, self.with_batch(name, (out[1], out[0])))
         return self.contract(f"{shortened(name)}_T", e.axes, (a,), out)

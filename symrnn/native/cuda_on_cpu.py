@@ -28,8 +28,9 @@ class RawModule:
     def loaded(self) -> ctypes.CDLL:
         header = files("symrnn.templates").joinpath("cuda/host.h").read_text(encoding="utf-8")
         launches = "".join(
-            f'extern "C" void launch_{name}(const int64_t* shape, uint64_t seed, int barriers, void** values)\n'
-            f"{{ host::launch(cell::{name}, shape, seed, barriers != 0, values); }}\n"
+            f'extern "C" void launch_{name}(const int64_t* shape, uint64_t seed, int barriers, void** values)\n{{\n'
+            f"    host::launch([](void** v) {{ host::call(cell::{name}, v); }}, shape, seed, barriers != 0, values);\n"
+            "}\n"
             for name in self.names
         )
         code = self.code.replace("#include <cuda_fp16.h>\n", "")  # the header above knows __half

@@ -1,11 +1,11 @@
 // CUDA's built-ins on a CPU: the threads of a block are fibers that meet at barriers and shuffles and otherwise run in
 // a random order, so that a kernel that lacks a barrier computes something else. Blocks run one after the other.
+// Few templates and no containers: this is compiled anew for every cell, and they take longer than its kernels.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
-#include <vector>
 #include <ucontext.h>
 
 #define __global__
@@ -28,14 +28,14 @@ enum State { ready, at_barrier, at_warp, done };
 
 struct Fiber {
     ucontext_t context;
-    std::vector<char> stack;
+    char* stack;
     State state;
     Index thread;
 };
 
-const size_t stack_size = 64 * 1024;
-static std::vector<Fiber> fibers;
-static size_t running, launched;
+const size_t stack_size = 64 * 1024, most_threads = 1024;
+static Fiber fibers[most_threads];
+static size_t running;
 static ucontext_t scheduler;
 static bool fibered;
 struct Order  // splitmix64: <random> takes longer to compile than the kernels
@@ -51,9 +51,26 @@ struct Order  // splitmix64: <random> takes longer to compile than the kernels
     }
 };
 static Order order;
-static void (*body)(void*);
-static void* arguments;
-static unsigned long long slots[1024];
+static void (*body)(void**);
+static void** arguments;
+static unsigned long long slots[most_threads];
+
+// As many numbers as a block has threads, or fewer.
+struct Numbers
+{
+    size_t values[most_threads], size = 0;
+    void append(size_t k) { values[size++] = k; }
+    size_t drawn() const { return values[order() % size]; }
+};
+
+inline void shuffle(size_t* values, size_t size)
+{
+    for (size_t k = size; k > 1; --k) {
+        const size_t other = order() % k, last = values[k - 1];
+        values[k - 1] = values[other];
+        values[other] = last;
+    }
+}
 
 }  // namespace host
 
@@ -65,6 +82,13 @@ inline void fail(const char* what)
 {
     std::fprintf(stderr, "cuda on the cpu: %s\n", what);
     std::abort();
+}
+
+inline void* allocated(size_t bytes)
+{
+    void* found = std::malloc(bytes);
+    if (!found && bytes) fail("no memory");
+    return found;
 }
 
 inline void wait(State why)
@@ -85,14 +109,13 @@ inline void enter()
 
 inline void begin(size_t count)
 {
-    if (fibers.size() < count) fibers.resize(count);
     for (size_t k = 0; k < count; ++k) {
         Fiber& f = fibers[k];
-        f.stack.resize(stack_size);
+        if (!f.stack) f.stack = static_cast<char*>(allocated(stack_size));
         f.state = ready;
         f.thread = {unsigned(k % blockDim.x), unsigned(k / blockDim.x), 0};
         getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack.data();
+        f.context.uc_stack.ss_sp = f.stack;
         f.context.uc_stack.ss_size = stack_size;
         f.context.uc_link = &scheduler;
         makecontext(&f.context, enter, 0);
@@ -100,11 +123,11 @@ inline void begin(size_t count)
 }
 
 // The threads first … end - 1 that are in this state.
-inline std::vector<size_t> those(size_t first, size_t end, State state)
+inline Numbers those(size_t first, size_t end, State state)
 {
-    std::vector<size_t> found;
+    Numbers found;
     for (size_t k = first; k < end; ++k)
-        if (fibers[k].state == state) found.push_back(k);
+        if (fibers[k].state == state) found.append(k);
     return found;
 }
 
@@ -112,13 +135,13 @@ inline std::vector<size_t> those(size_t first, size_t end, State state)
 inline void run_warp(size_t first, size_t end)
 {
     for (;;) {
-        std::vector<size_t> able = those(first, end, ready);
-        if (able.empty()) {
-            if (those(first, end, at_warp).size() < end - first) return;
+        const Numbers able = those(first, end, ready);
+        if (!able.size) {
+            if (those(first, end, at_warp).size < end - first) return;
             for (size_t k = first; k < end; ++k) fibers[k].state = ready;
             continue;
         }
-        running = able[order() % able.size()];
+        running = able.drawn();
         threadIdx = fibers[running].thread;
         swapcontext(&scheduler, &fibers[running].context);
     }
@@ -129,32 +152,53 @@ inline void run_fibers(size_t count)
 {
     begin(count);
     for (;;) {
-        std::vector<size_t> warps;
-        for (size_t k : those(0, count, ready))
-            if (warps.empty() || warps.back() != k / 32) warps.push_back(k / 32);
-        if (warps.empty()) {
-            const std::vector<size_t> waiting = those(0, count, at_barrier);
-            const size_t finished = those(0, count, done).size();
+        Numbers warps;
+        for (size_t first = 0; first < count; first += 32)
+            if (those(first, first + 32 < count ? first + 32 : count, ready).size) warps.append(first);
+        if (!warps.size) {
+            const size_t waiting = those(0, count, at_barrier).size, finished = those(0, count, done).size;
             if (finished == count) return;
-            if (finished + waiting.size() < count) fail("threads wait for others that never come");
-            for (size_t k : waiting) fibers[k].state = ready;
+            if (finished + waiting < count) fail("threads wait for others that never come");
+            for (size_t k = 0; k < count; ++k)
+                if (fibers[k].state == at_barrier) fibers[k].state = ready;
             continue;
         }
-        const size_t first = warps[order() % warps.size()] * 32;
+        const size_t first = warps.drawn();
         run_warp(first, first + 32 < count ? first + 32 : count);
     }
 }
 
 inline void run_plain(size_t count)
 {
-    static std::vector<size_t> turn;
-    turn.resize(count);
-    for (size_t k = 0; k < count; ++k) turn[k] = k;
-    for (size_t k = count; k > 1; --k) std::swap(turn[k - 1], turn[order() % k]);
-    for (size_t k : turn) {
-        threadIdx = {unsigned(k % blockDim.x), unsigned(k / blockDim.x), 0};
+    Numbers turn;
+    for (size_t k = 0; k < count; ++k) turn.append(k);
+    shuffle(turn.values, count);
+    for (size_t k = 0; k < count; ++k) {
+        const size_t thread = turn.values[k];
+        threadIdx = {unsigned(thread % blockDim.x), unsigned(thread / blockDim.x), 0};
         body(arguments);
     }
+}
+
+// Runs a grid of `shape` blocks, threads in x and in y; `run` calls the kernel with the values these point to.
+inline void launch(void (*run)(void**), const int64_t* shape, uint64_t seed, bool barriers, void** values)
+{
+    body = run;
+    arguments = values;
+    gridDim = {unsigned(shape[0]), 1, 1};
+    blockDim = {unsigned(shape[1]), unsigned(shape[2]), 1};
+    const size_t count = size_t(blockDim.x) * blockDim.y;
+    if (count > most_threads) fail("more threads than a block may have");
+    fibered = barriers;
+    order.seed(seed);
+    size_t* blocks = static_cast<size_t*>(allocated(gridDim.x * sizeof(size_t)));
+    for (size_t k = 0; k < gridDim.x; ++k) blocks[k] = k;
+    shuffle(blocks, gridDim.x);
+    for (size_t k = 0; k < gridDim.x; ++k) {
+        blockIdx = {unsigned(blocks[k]), 0, 0};
+        if (barriers) run_fibers(count); else run_plain(count);
+    }
+    std::free(blocks);
 }
 
 template <typename... A, size_t... K> void call(void (*kernel)(A...), void** values, std::index_sequence<K...>)
@@ -162,25 +206,9 @@ template <typename... A, size_t... K> void call(void (*kernel)(A...), void** val
     kernel(*static_cast<A*>(values[K])...);
 }
 
-template <typename... A>
-void launch(void (*kernel)(A...), const int64_t* shape, uint64_t seed, bool barriers, void** values)
+template <typename... A> void call(void (*kernel)(A...), void** values)
 {
-    static void (*chosen)(A...);
-    chosen = kernel;
-    body = [](void* given) { call(chosen, static_cast<void**>(given), std::index_sequence_for<A...>()); };
-    arguments = values;
-    gridDim = {unsigned(shape[0]), 1, 1};
-    blockDim = {unsigned(shape[1]), unsigned(shape[2]), 1};
-    fibered = barriers;
-    order.seed(seed);
-    const size_t count = size_t(blockDim.x) * blockDim.y;
-    std::vector<unsigned> blocks(gridDim.x);
-    for (unsigned k = 0; k < gridDim.x; ++k) blocks[k] = k;
-    for (size_t k = blocks.size(); k > 1; --k) std::swap(blocks[k - 1], blocks[order() % k]);
-    for (unsigned b : blocks) {
-        blockIdx = {b, 0, 0};
-        if (barriers) run_fibers(count); else run_plain(count);
-    }
+    call(kernel, values, std::index_sequence_for<A...>());
 }
 
 }  // namespace host
