@@ -131,6 +131,14 @@ CELLS = {
         h = W0
         c = erf((u @ h))
     """,
+    "a state that is a parameter and grows": """
+        input m[I]
+        output g
+        param gamma[N, I, N]
+        param a1[]
+        r = gamma
+        g = tanh(where(r[t-1] < m[t-2], r, m[t-2]) * max(a1, r))
+    """,
     "an identity transposed": """
         input x[I]
         state h[I]

@@ -41,11 +41,12 @@ def recompute(program: Program) -> Program:
 
 def _choices(program: Program) -> list[_Choice]:
     """Saved values, as large as what they are computed from, that need nothing else to be saved."""
-    first, values = program.sweeps[0], program.values
+    (first, last), values = program.sweeps, program.values
     timed = {n for n, v in values.items() if v.timed}
     carried = {c.source: c.arrives for c in first.carried}
     known = {*program.saved} | {source for source, arrives in carried.items() if arrives in program.saved}
     known |= {n for n, v in values.items() if v.role in ("param", "const", "size")}
+    known -= {s.out.name for s in last.statements()}  # known there, but not yet at its beginning
     found = list[_Choice]()
     for s in first.statements():
         name, large = s.out.name, all(len(a.labels) <= len(s.out.labels) for a in s.args)
