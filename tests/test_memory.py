@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -12,18 +13,23 @@ import symrnn
 from symrnn.calculus.derive import derive
 from symrnn.calculus.ir import expands
 from symrnn.emit import Artifact, emit
-from symrnn.loading import module_of
+from symrnn.loading import module_to_check
+from symrnn.native.compiler import compiler
 from symrnn.proof.check import SMALL, check
 from symrnn.schedule import Entries, schedule
 from symrnn.schedule.program import read_in
 from symrnn.targets import cpp, numpy
 
 CELLS = symrnn.gallery()
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C++ compiler: install g++ or clang++")
 
 
-def module(name: str) -> ModuleType:
-    cell = symrnn.load(name)
-    return module_of(cell, "numpy", emit(cell))
+BACKENDS = ["numpy"] + [pytest.param(x, marks=needs_compiler) for x in ("cpp", "cuda")]
+
+
+@cache
+def module(name: str, backend: str = "numpy") -> ModuleType:
+    return module_to_check(symrnn.load(name), backend)
 
 
 def buffer(a: np.ndarray) -> int:
@@ -75,6 +81,8 @@ def test_the_tape_of_a_matrix_memory_is_hardly_larger_than_its_states() -> None:
     once = [n for n in program.saved if sources.get(n) not in program.saved]
     assert sum(map(size, once)) < 32e6
 
+
+OF_MODES = {"memory, forward", "memory, backward", "infer and step"}  # "sqrt" infers
 
 # -- modes -------------------------------------------------------------------------------------------------
 
@@ -130,9 +138,10 @@ def test_modes_give_the_same(name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["all", "states", "sqrt"])
 @pytest.mark.parametrize("name", ["retnet", "lstm_gaussian"])
-def test_a_sequence_goes_on_where_it_was_left(name: str, mode: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sequence_goes_on_where_it_was_left(name: str, mode: str, backend: str) -> None:
     """Cells that read the number of the step are told it."""
-    p, m = point(symrnn.load(name), steps=9), module(name)
+    p, m = point(symrnn.load(name), steps=9), module(name, backend)
     whole, _, _ = m.forward(p.params, p.x, p.state)
     head, state, _ = m.forward(p.params, p.x[:4], p.state, memory=mode)
     tail, _, tape = m.forward(p.params, p.x[4:], state, memory=mode, t=4)
@@ -144,46 +153,59 @@ def test_a_sequence_goes_on_where_it_was_left(name: str, mode: str) -> None:
     np.testing.assert_allclose(dx, expected[4:], rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", ["none", "", None, 3, "ALL"])
-def test_a_mode_that_does_not_exist_is_an_error_that_names_the_modes(mode: object) -> None:
-    p, m = point(symrnn.load("gru")), module("gru")
+def test_a_mode_that_does_not_exist_is_an_error_that_names_the_modes(mode: object, backend: str) -> None:
+    p, m = point(symrnn.load("gru")), module("gru", backend)
     with pytest.raises(ValueError, match='memory must be "all", "states" or "sqrt", but is ') as error:
         m.forward(p.params, p.x, p.state, memory=mode)
     assert repr(mode) in str(error.value)
 
 
-#: A fault in each of the functions that belong to a mode: cell, function, what stands there, what stands there instead.
+#: A fault in each function that belongs to a mode: backend, cell, function, what stands there, and instead of it.
 FAULTS = [
-    ("gru", "forward_states", "h_prev[t] @ U_rz", "h_prev[0] @ U_rz"),
-    ("gru", "backward_states", "z * (1 - n**2)", "z * (1 + n**2)"),
-    ("gru", "backward_states", "sigmoid(times(x, W_r.T)", "sigmoid(2 * times(x, W_r.T)"),
-    ("gru", "forward_sqrt", "states.append(state)", "states.append({**state, 'h': 0 * state['h']})"),
-    ("gru", "backward_sqrt", "a + dparams[name] if name in dparams else a", "a"),
-    ("gru", "backward_sqrt", "more, part, dstate =", "more, part, _ ="),
-    ("gru", "backward_sqrt", "parts[::-1]", "parts"),
-    ("retnet", "forward_sqrt", "t + steps.start", "t"),
-    ("retnet", "backward_sqrt", "t=tape.t + steps.start", "t=tape.t"),
-    ("narx", "forward_sqrt", "states.append(state)", "states.append({**state, 'h_lag2': state['h_lag1']})"),
+    ("numpy", "gru", "forward_states", "h_prev[t] @ U_rz", "h_prev[0] @ U_rz"),
+    ("numpy", "gru", "backward_states", "z * (1 - n**2)", "z * (1 + n**2)"),
+    ("numpy", "gru", "backward_states", "sigmoid(times(x, W_r.T)", "sigmoid(2 * times(x, W_r.T)"),
+    ("numpy", "gru", "forward_sqrt", "states.append(state)", "states.append({**state, 'h': 0 * state['h']})"),
+    ("numpy", "gru", "backward_sqrt", "a + dparams[name] if name in dparams else a", "a"),
+    ("numpy", "gru", "backward_sqrt", "more, part, dstate =", "more, part, _ ="),
+    ("numpy", "gru", "backward_sqrt", "parts[::-1]", "parts"),
+    ("numpy", "retnet", "forward_sqrt", "t + steps.start", "t"),
+    ("numpy", "retnet", "backward_sqrt", "t=tape.t + steps.start", "t=tape.t"),
+    ("numpy", "narx", "forward_sqrt", "states.append(state)", "states.append({**state, 'h_lag2': state['h_lag1']})"),
+    ("cpp", "gru", "forward_states", "h_rows[0] = state", "h_rows[0] = 2 * state"),
+    ("cpp", "gru", "backward_states", "h_rows = tape.h_rows", "h_rows = tape.h_rows[::-1].copy()"),
+    ("cpp", "gru", "backward_sqrt", "more, part, dstate =", "more, part, _ ="),
+    ("cpp", "retnet", "forward_sqrt", "t + steps.start", "t"),
+    ("cuda", "gru", "states_forward_passes", "h_rows[0] = state", "h_rows[0] = 2 * state"),
+    ("cuda", "gru", "states_backward_passes", 'tape.arrays["h_rows"]', '2 * tape.arrays["h_rows"]'),
+    ("cuda", "gru", "backward_sqrt", "parts[::-1]", "parts"),
+    ("cuda", "retnet", "infer_passes", "first_step[...] = t", "first_step[...] = 0"),
 ]
 
 
-@pytest.mark.parametrize(("name", "function", "right", "wrong"), FAULTS, ids=lambda x: str(x)[:24])
-def test_check_finds_faults_of_every_mode(name: str, function: str, right: str, wrong: str) -> None:
+@pytest.mark.parametrize(("backend", "name", "function", "right", "wrong"), FAULTS, ids=lambda x: str(x)[:24])
+def test_check_finds_faults_of_every_mode(backend: str, name: str, function: str, right: str, wrong: str) -> None:
+    if backend != "numpy" and compiler() is None:
+        pytest.skip("no C++ compiler: install g++ or clang++")
     cell = symrnn.load(name)
-    (artifact,) = emit(cell)
-    before, after = artifact.text.split(f"def {function}(")
+    module, *others = emit(cell, backend)
+    before, after = module.text.split(f"def {function}(")
     assert right in after.split("\ndef ")[0]
     text = f"{before}def {function}({after.replace(right, wrong, 1)}"
-    report = check(cell, module_of(cell, "numpy", [Artifact(artifact.path, text)]), shapes=[SMALL])
-    assert report.failures and {row.test for row in report.failures} <= {"memory, forward", "memory, backward"}
+    faulty = module_to_check(cell, backend, [Artifact(module.path, text), *others])
+    report = check(cell, faulty, backend, shapes=[SMALL])
+    assert report.failures and {row.test for row in report.failures} <= OF_MODES
 
 
 @pytest.mark.parametrize("mode", ["all", "states", "sqrt"])
 @pytest.mark.parametrize("name", ["gru", "lstm", "narx", "mlstm"])
-def test_the_state_that_was_given_may_be_used_again_before_backward(name: str, mode: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_state_that_was_given_may_be_used_again_before_backward(name: str, mode: str, backend: str) -> None:
     """Truncated training carries a state over in one buffer."""
     cell = symrnn.load(name)
-    p, made = point(cell, steps=9), module(name)
+    p, made = point(cell, steps=9), module(name, backend)
     _, _, tape = made.forward(p.params, p.x, p.state, memory=mode)
     expected = made.backward(p.params, tape, alone(p.dy), p.dstate)
     state = {n: a.copy() for n, a in p.state.items()}

@@ -41,9 +41,9 @@ def without_kernels(module: ModuleType) -> list[Any]:
     return given
 
 
-def tape_of(cell: Cell, module: ModuleType, steps: int) -> Any:
+def tape_of(cell: Cell, module: ModuleType, steps: int, memory: str = "all") -> Any:
     with np.errstate(all="ignore"):
-        return module.forward(drawn(cell.params), alone(drawn(cell.inputs, steps, BATCH)))[2]
+        return module.forward(drawn(cell.params), alone(drawn(cell.inputs, steps, BATCH)), memory=memory)[2]
 
 
 def of_numpy(cell: Cell, steps: int) -> list[Any]:
@@ -56,9 +56,13 @@ def of_cpp(cell: Cell, steps: int) -> list[Any]:
     return list(tape_of(cell, module, steps))
 
 
+def on_the_processor(cell: Cell) -> ModuleType:
+    return target("cuda").load(cell, emit(cell, "cuda"), host=True)  # type: ignore[attr-defined,no-any-return]
+
+
 def of_cuda(cell: Cell, steps: int) -> list[Any]:
     """The arrays of the forward pass that the backward pass of a workspace reads too, without parameters."""
-    module: ModuleType = target("cuda").load(cell, emit(cell, "cuda"), host=True)  # type: ignore[attr-defined]
+    module = on_the_processor(cell)
     given = without_kernels(module)
     work = tape_of(cell, module, steps).work
     params = {f"{v.name}{end}" for v in cell.params for end in ("", "_")}  # _ where Python or C mean something by it
@@ -91,3 +95,22 @@ def test_tapes_are_as_large_as_the_schedule_says(name: str) -> None:
     assert len({tuple(bytes_) for bytes_ in found.values()}) == 1, found
     short, long = found["numpy"]
     assert long - short == compare(cell, cell, SIZE).sizes[0].saved_bytes
+
+
+@pytest.mark.parametrize("name", symrnn.gallery())
+def test_modes_keep_as_much_as_they_say(name: str) -> None:
+    """States and inputs; inputs and some states."""
+    cell, steps = symrnn.load(name), 40
+    modules = {"numpy": symrnn.compile(cell), "cpp": symrnn.compile(cell, "cpp"), "cuda": on_the_processor(cell)}
+    inputs, state = size(drawn(cell.inputs, steps, BATCH)), size(drawn(cell.carries, BATCH))
+    for backend, module in modules.items():
+        if backend != "numpy":
+            without_kernels(module)
+        kept = {mode: module.nbytes(tape_of(cell, module, steps, mode)) for mode in module.MEMORY}
+        assert abs(kept["all"] - held(BACKENDS[backend](cell, steps))) <= state, backend  # of T + 1 states one more
+        assert kept["states"] <= 1.05 * (inputs + steps * state), backend
+        assert kept["sqrt"] <= inputs + 8 * state, backend
+
+
+def size(arrays: dict[str, np.ndarray]) -> int:
+    return sum(a.nbytes for a in arrays.values())

@@ -106,10 +106,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -285,6 +286,237 @@ extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // A = W - W.T - gamma * identity(H)
+    A = W - W_T_ - gamma * identity_H;
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A;
+        states_forward_once_point(
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+inline_point void states_forward_step_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, const compute_t h_prev,
+    const compute_t epsilon, compute_t& h)
+{
+    // h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    const compute_t h_tanh = tanh(h_pre);
+    h = h_prev + epsilon * h_tanh;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(A_h_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.01),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+{
+    // through A = W - W.T - gamma * identity(H)
+    A = W - W_T_ - gamma * identity_H;
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_T2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A;
+        states_backward_once_point(
+            compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T2_at[iH * H + iH2]),
+            compute_t(0.01),
+            compute_t(iH == iH2),
+            A);
+        A2_at[iH * H + iH2] = storage_t(A);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t A_h, const compute_t V_x, const compute_t b, compute_t& h_tanh)
+{
+    // through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    const compute_t h_pre = A_h + V_x + b;
+    h_tanh = tanh(h_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_h2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h_tanh;
+        states_backward_before_point(
+            compute_t(A_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            h_tanh);
+        h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t epsilon, const compute_t h_tanh,
+    compute_t& d_h, compute_t& d_h_pre)
+{
+    // through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    d_h = dy + d_h_next;
+    const compute_t d_h_tanh = epsilon * d_h;
+    d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_h_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(0.01),
+            compute_t(h_tanh2_at[(t * B + iB) * H + iH]),
+            d_h, d_h_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_A_h, const compute_t d_h, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_A_h + d_h;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_A_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_A, compute_t& d_W_T)
+{
+    // through A = W - W.T - gamma * identity(H)
+    d_W_T = -d_A;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[1]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W_T;
+        states_backward_finish_point(
+            compute_t(d_A_at[iH * H + iH2]),
+            d_W_T);
+        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+    }
+}
+
+inline_point void states_backward_finish2_point(
+    const compute_t d_W_W_T, const compute_t d_A, compute_t& d_W)
+{
+    d_W = d_W_W_T + d_A;
+}
+
+extern "C" void states_backward_finish2(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_W_W_T_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_W;
+        states_backward_finish2_point(
+            compute_t(d_W_W_T_at[iH * H + iH2]),
+            compute_t(d_A_at[iH * H + iH2]),
+            d_W);
+        d_W_at[iH * H + iH2] = storage_t(d_W);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

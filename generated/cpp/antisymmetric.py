@@ -57,6 +57,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -70,6 +71,23 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -81,19 +99,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -142,6 +168,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     h_tanh = tape.h_tanh
     A = tape.A
     h_rows = tape.h_rows
@@ -196,6 +226,143 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"W": d_W, "V": d_V, "b": d_b}
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    A_T = scratch("A_T", (H, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    A_h = scratch("A_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_once = kernel(
+        "states_forward_once", W, W_T, A,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", A_h, V_x, b, h_rows,
+    )
+
+    W_T[...] = W.T
+    states_forward_once()
+    A_T[...] = A.T
+    # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(h_rows[t], A_T, A_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W = np.ascontiguousarray(params["W"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_T2 = scratch("W_T2", (H, H), dtype)
+    A2 = scratch("A2", (H, H), dtype)
+    V_x2 = scratch("V_x2", (T, B, H), dtype)
+    A_h2 = scratch("A_h2", (T, B, H), dtype)
+    h_tanh2 = scratch("h_tanh2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_h_prev_A_h = scratch("d_h_prev_A_h", (B, H), dtype)
+    d_A = scratch("d_A", (H, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_V = np.empty((H, I), dtype)
+    d_b = np.empty((H,), dtype)
+    d_W_T = scratch("d_W_T", (H, H), dtype)
+    d_W_W_T = scratch("d_W_W_T", (H, H), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_once = kernel(
+        "states_backward_once", W, W_T2, A2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", A_h2, V_x2, b, h_tanh2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, h_tanh2, d_h, d_h_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h_prev_A_h, d_h, d_h_prev_rows,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_A, d_W_T,
+    )
+    states_backward_finish2 = kernel(
+        "states_backward_finish2", d_W_W_T, d_A, d_W,
+    )
+
+    W_T2[...] = W.T
+    states_backward_once()
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(h_rows[:-1].reshape(-1, H), A2.T, A_h2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+        product(d_h_pre[t], A2, d_h_prev_A_h)
+        states_backward_step2(t)
+
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_A)
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre.reshape(-1, H), V, d_x.reshape(-1, I))
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_V)
+    # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+    states_backward_finish()
+    d_W_W_T[...] = d_W_T.T
+    states_backward_finish2()
+
+    dparams = {"W": d_W, "V": d_V, "b": d_b}
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -545,6 +712,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -599,7 +790,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

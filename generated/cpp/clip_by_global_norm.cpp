@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -372,6 +373,267 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+// n = sqrt(sum(a * a) + sum(b * b))
+extern "C" void states_forward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(a_at[(iT * B + iB) * N + iN])
+                * compute_t(a_at[(iT * B + iB) * N + iN]);
+        n_sum_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double n_sum2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        s_at[iT * B + iB] = storage_t(s);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t a, const compute_t s, compute_t& y_a)
+{
+    // y_a = a * s
+    y_a = a * s;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_a_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t y_a;
+        states_forward_before_point(
+            compute_t(a_at[(iT * B + iB) * N + iN]),
+            compute_t(s_at[iT * B + iB]),
+            y_a);
+        y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ n_sum3_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double n_sum_total = 0;
+        double d_s_y_a_total = 0;
+        #pragma omp simd reduction(+:n_sum_total, d_s_y_a_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            // through n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            // through y_a = a * s
+            d_s_y_a_total += dy_y_a * a;
+        }
+        const compute_t n_sum = compute_t(n_sum_total);
+        const compute_t d_s_y_a = compute_t(d_s_y_a_total);
+        n_sum3_at[iT * B + iB] = storage_t(n_sum);
+        d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_sum3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_b_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double n_sum2_total = 0;
+        double d_s_y_b_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total, d_s_y_b_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            // through n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            // through y_b = b * s
+            d_s_y_b_total += dy_y_b * b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+        const compute_t d_s_y_b = compute_t(d_s_y_b_total);
+
+        const compute_t n_sum = compute_t(n_sum3_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s1 = 1 / max_n;
+        const compute_t s = limit * s1;
+        const compute_t d_s = d_s_y_a + d_s_y_b;
+        const compute_t d_max_n = -limit * d_s / square(max_n);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_pre = compute_t(0.5) * d_n / n_;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s * s1;
+        s2_at[iT * B + iB] = storage_t(s);
+        d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
+        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+        d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = 2 * b * d_n_pre + dy_y_b * s;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t d_n_pre, const compute_t a, const compute_t dy_y_a, const compute_t s, compute_t& d_a)
+{
+    d_a = 2 * d_n_pre * a + dy_y_a * s;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_a;
+        states_backward_before_point(
+            compute_t(d_n_pre_at[iT * B + iB]),
+            compute_t(a_at[(iT * B + iB) * N + iN]),
+            compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
+            compute_t(s2_at[iT * B + iB]),
+            d_a);
+        d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
+    }
+}
+
+// through s = limit / max(n, limit)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_limit_max_n_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
+        d_limit_max_n_at[0] = storage_t(total);
+    }
+}
+
+// through s = limit / max(n, limit)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_limit_s_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_s_by_limit_at[iT * B + iB]);
+        d_limit_s_at[0] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_limit_max_n, const compute_t d_limit_s, compute_t& d_limit)
+{
+    d_limit = d_limit_max_n + d_limit_s;
+}
+
+extern "C" void states_backward_finish(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ d_limit_max_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_limit_s_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_limit_at = static_cast<storage_t*>(at[2]);
+    {
+        compute_t d_limit;
+        states_backward_finish_point(
+            compute_t(d_limit_max_n_at[0]),
+            compute_t(d_limit_s_at[0]),
+            d_limit);
+        d_limit_at[0] = storage_t(d_limit);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -55,6 +55,7 @@ OUTPUTS = {
     "y_a": ("N",),
     "y_b": ("M",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -67,6 +68,23 @@ class Tape(NamedTuple):
     b: np.ndarray  # (T, B, M)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    a: np.ndarray  # (T, B, N)
+    b: np.ndarray  # (T, B, M)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
+
 def init(seed=0, dtype=np.float32, *, N=None, M=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {}
@@ -76,7 +94,7 @@ def init(seed=0, dtype=np.float32, *, N=None, M=None):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -85,11 +103,19 @@ def forward(params, inputs, state=None):
     Returns y_a (T, B, N): first gradient, clipped
             y_b (T, B, M): second gradient, clipped
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
     kernel = bound("train", sizes, dtype)
     a = np.ascontiguousarray(inputs["a"])
@@ -131,6 +157,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents, dstate)
     a = tape.a
     n = tape.n
     b = tape.b
@@ -183,6 +213,114 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"limit": d_limit}
     dstart = {}
     return dparams, {"a": d_a, "b": d_b}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("states", sizes, dtype)
+    a = np.ascontiguousarray(inputs["a"])
+    b = np.ascontiguousarray(inputs["b"])
+    limit = np.ascontiguousarray(params["limit"])
+    n_sum = scratch("n_sum", (T, B), dtype)
+    s = scratch("s", (T, B), dtype)
+    y_a = np.empty((T, B, N), dtype)
+    y_b = np.empty((T, B, M), dtype)
+    states_forward_before_sum = kernel(
+        "states_forward_before_sum", a, n_sum,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", b, n_sum, limit, s, y_b,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", a, s, y_a,
+    )
+
+    # n = sqrt(sum(a * a) + sum(b * b))
+    states_forward_before_sum()
+    states_forward_before_rows()
+    states_forward_before()
+
+    tape = States(size, dtype, a, b)
+    last = {}
+    return {"y_a": y_a, "y_b": y_b}, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    a = tape.a
+    b = tape.b
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    kernel = bound("states", sizes, dtype)
+    dy_y_a = np.ascontiguousarray(cotangents["y_a"])
+    dy_y_b = np.ascontiguousarray(cotangents["y_b"])
+    limit = np.ascontiguousarray(params["limit"])
+    n_sum3 = scratch("n_sum3", (T, B), dtype)
+    s2 = scratch("s2", (T, B), dtype)
+    d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B), dtype)
+    d_a = np.empty((T, B, N), dtype)
+    d_b = np.empty((T, B, M), dtype)
+    d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
+    d_s_by_limit = scratch("d_s_by_limit", (T, B), dtype)
+    d_limit_max_n = scratch("d_limit_max_n", (), dtype)
+    d_limit_s = scratch("d_limit_s", (), dtype)
+    d_limit = np.empty((), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", a, dy_y_a, n_sum3, d_s_y_a,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", b, dy_y_b, n_sum3, limit, d_s_y_a, s2, d_n_pre, d_max_n_by_limit,
+        d_s_by_limit, d_b,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", d_n_pre, a, dy_y_a, s2, d_a,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_max_n_by_limit, d_limit_max_n,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_s_by_limit, d_limit_s,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_limit_max_n, d_limit_s, d_limit,
+    )
+
+    states_backward_before_rows()
+    states_backward_before_rows2()
+    states_backward_before()
+
+    # through s = limit / max(n, limit)
+    states_backward_after_sum()
+    # through s = limit / max(n, limit)
+    states_backward_after_sum2()
+    states_backward_finish()
+
+    dparams = {"limit": d_limit}
+    dstart = {}
+    return dparams, {"a": d_a, "b": d_b}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -440,6 +578,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -494,7 +656,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

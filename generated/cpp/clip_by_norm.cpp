@@ -106,10 +106,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -250,6 +251,149 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double g_squared_total = 0;
+        double d_max_n_y_total = 0;
+        #pragma omp simd reduction(+:g_squared_total, d_max_n_y_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            // through n = norm(g)
+            g_squared_total += g * g;
+            // through y = g * limit / max(n, limit)
+            d_max_n_y_total += dy * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+        const compute_t d_max_n_y = compute_t(d_max_n_y_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // through n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_share = d_n / choose(compute_t((0) >= (n_)), 1, n_);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t s1 = dy / max_n;
+            const compute_t d_g = g * d_n_share + limit * s1;
+            // through y = g * limit / max(n, limit)
+            const compute_t d_y_by_limit = g * s1;
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+            d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+        }
+    }
+}
+
+// through y = g * limit / max(n, limit)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_limit_max_n_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
+        d_limit_max_n_at[0] = storage_t(total);
+    }
+}
+
+// through y = g * limit / max(n, limit)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_limit_y_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        for (int64 iB = 0; iB < B; ++iB)
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_y_by_limit_at[(iT * B + iB) * N + iN]);
+        d_limit_y_at[0] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_limit_max_n, const compute_t d_limit_y, compute_t& d_limit)
+{
+    d_limit = d_limit_max_n + d_limit_y;
+}
+
+extern "C" void states_backward_finish(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ d_limit_max_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_limit_y_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_limit_at = static_cast<storage_t*>(at[2]);
+    {
+        compute_t d_limit;
+        states_backward_finish_point(
+            compute_t(d_limit_max_n_at[0]),
+            compute_t(d_limit_y_at[0]),
+            d_limit);
+        d_limit_at[0] = storage_t(d_limit);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

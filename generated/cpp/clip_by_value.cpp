@@ -105,10 +105,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -216,6 +217,113 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ low_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ high_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t y;
+        states_forward_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t dy, const compute_t g, const compute_t low, const compute_t high, compute_t& d_g,
+    compute_t& d_y_by_low, compute_t& d_y_by_high)
+{
+    const compute_t s1 = compute_t((g) > (low)) * compute_t((high) > (g));
+    d_g = dy * s1;
+    // through y = clip(g, low, high)
+    const compute_t s2 = compute_t((low) >= (g)) * compute_t((high) >= (low));
+    d_y_by_low = dy * s2;
+    d_y_by_high = dy * (1 - s1 - s2);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ low_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ high_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_y_by_low_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_y_by_high_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_g, d_y_by_low, d_y_by_high;
+        states_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * N + iN]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            d_g, d_y_by_low, d_y_by_high);
+        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        d_y_by_low_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_low);
+        d_y_by_high_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_high);
+    }
+}
+
+// through y = clip(g, low, high)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ d_y_by_low_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_low_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        for (int64 iB = 0; iB < B; ++iB)
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_y_by_low_at[(iT * B + iB) * N + iN]);
+        d_low_at[0] = storage_t(total);
+    }
+}
+
+// through y = clip(g, low, high)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
+    const storage_t* __restrict__ d_y_by_high_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_high_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        for (int64 iB = 0; iB < B; ++iB)
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_y_by_high_at[(iT * B + iB) * N + iN]);
+        d_high_at[0] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

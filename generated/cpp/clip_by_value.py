@@ -49,6 +49,7 @@ STATES = {}
 OUTPUTS = {
     "y": ("N",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -58,6 +59,22 @@ class Tape(NamedTuple):
     dtype: np.dtype
     g: np.ndarray  # (T, B, N)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    g: np.ndarray  # (T, B, N)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(seed=0, dtype=np.float32, *, N=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -69,19 +86,27 @@ def init(seed=0, dtype=np.float32, *, N=None):
     }
 
 
-def forward(params, g, state=None):
+def forward(params, g, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   g (T, B, N): gradient
     Returns y (T, B, N): clipped gradient
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"g": g}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["g"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
     kernel = bound("train", sizes, dtype)
     g = np.ascontiguousarray(inputs["g"])
@@ -110,6 +135,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     g = tape.g
     T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
     kernel = bound("train", sizes, dtype)
@@ -141,6 +170,82 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"low": d_low, "high": d_high}
     dstart = {}
     return dparams, d_g, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("states", sizes, dtype)
+    g = np.ascontiguousarray(inputs["g"])
+    low = np.ascontiguousarray(params["low"])
+    high = np.ascontiguousarray(params["high"])
+    y = np.empty((T, B, N), dtype)
+    states_forward_before = kernel(
+        "states_forward_before", g, low, high, y,
+    )
+
+    states_forward_before()
+
+    tape = States(size, dtype, g)
+    last = {}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    g = tape.g
+    T, B, N = sizes = [size[axis] for axis in ("T", "B", "N")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    low = np.ascontiguousarray(params["low"])
+    high = np.ascontiguousarray(params["high"])
+    d_g = np.empty((T, B, N), dtype)
+    d_y_by_low = scratch("d_y_by_low", (T, B, N), dtype)
+    d_y_by_high = scratch("d_y_by_high", (T, B, N), dtype)
+    d_low = np.empty((), dtype)
+    d_high = np.empty((), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", dy, g, low, high, d_g, d_y_by_low, d_y_by_high,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_y_by_low, d_low,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_y_by_high, d_high,
+    )
+
+    states_backward_before()
+
+    # through y = clip(g, low, high)
+    states_backward_after_sum()
+    # through y = clip(g, low, high)
+    states_backward_after_sum2()
+
+    dparams = {"low": d_low, "high": d_high}
+    dstart = {}
+    return dparams, d_g, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, g, state=None):
@@ -305,6 +410,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -359,7 +488,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

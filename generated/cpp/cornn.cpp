@@ -106,10 +106,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -235,6 +236,161 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x, const compute_t b,
+    const compute_t z_prev, const compute_t dt, const compute_t y_prev, const compute_t gamma,
+    const compute_t epsilon, compute_t& z, compute_t& y)
+{
+    // z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev + (z_tanh - z_prev * epsilon - y_prev * gamma) * dt;
+    // y = y[t-1] + dt * z
+    y = dt * z + y_prev;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_z_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, y;
+        states_forward_step_point(
+            compute_t(W_y_y_at[iB * H + iH]),
+            compute_t(W_z_z_at[iB * H + iH]),
+            compute_t(V_x_at[(t * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(2.7),
+            compute_t(4.7),
+            z, y);
+        z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_y_y, const compute_t W_z_z, const compute_t V_x, const compute_t b, compute_t& z_tanh)
+{
+    // through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    const compute_t z_pre = W_y_y + W_z_z + V_x + b;
+    z_tanh = tanh(z_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_y_y2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_z_z2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z_tanh;
+        states_backward_before_point(
+            compute_t(W_y_y2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_z_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            z_tanh);
+        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t d_z_next, const compute_t dt,
+    const compute_t z_tanh, compute_t& d_y, compute_t& d_z, compute_t& d_z_pre)
+{
+    // through y = y[t-1] + dt * z
+    d_y = dy + d_y_next;
+    // through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    d_z = d_z_next + dt * d_y;
+    const compute_t d_z_tanh = dt * d_z;
+    d_z_pre = (1 - square(z_tanh)) * d_z_tanh;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_y, d_z, d_z_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(0.042),
+            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            d_y, d_z, d_z_pre);
+        d_y_at[iB * H + iH] = storage_t(d_y);
+        d_z_at[iB * H + iH] = storage_t(d_z);
+        d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_y_prev_W_y_y, const compute_t d_z, const compute_t dt, const compute_t gamma,
+    const compute_t d_y, const compute_t d_z_prev_W_z_z, const compute_t epsilon, compute_t& d_y_prev,
+    compute_t& d_z_prev)
+{
+    d_y_prev = d_y_prev_W_y_y - d_z * dt * gamma + d_y;
+    d_z_prev = d_z * (1 - dt * epsilon) + d_z_prev_W_z_z;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_y_prev, d_z_prev;
+        states_backward_step2_point(
+            compute_t(d_parts_at[iB * (2 * H) + iH]),
+            compute_t(d_z_at[iB * H + iH]),
+            compute_t(0.042),
+            compute_t(2.7),
+            compute_t(d_y_at[iB * H + iH]),
+            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(4.7),
+            d_y_prev, d_z_prev);
+        d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
+        d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -61,6 +61,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -74,6 +75,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_rows: np.ndarray  # (T + 1, B, H)
+    z_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -86,19 +105,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): positions
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -148,6 +175,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     z_tanh = tape.z_tanh
     y_rows = tape.y_rows
     z_rows = tape.z_rows
@@ -206,6 +237,143 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    y_rows = np.empty((T + 1, B, H), dtype)
+    z_rows = np.empty((T + 1, B, H), dtype)
+    W_y_T = scratch("W_y_T", (H, H), dtype)
+    W_z_T = scratch("W_z_T", (H, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    W_y_y = scratch("W_y_y", (B, H), dtype)
+    W_z_z = scratch("W_z_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    states_forward_step = kernel(
+        "states_forward_step", W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    W_y_T[...] = W_y.T
+    W_z_T[...] = W_z.T
+    # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    for t in range(T):
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(y_rows[t], W_y_T, W_y_y)
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(z_rows[t], W_z_T, W_z_z)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, y_rows, z_rows)
+    last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
+    return y_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    y_rows = tape.y_rows
+    z_rows = tape.z_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V = np.ascontiguousarray(params["V"])
+    b = np.ascontiguousarray(params["b"])
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    W_yz = scratch("W_yz", (H, 2 * H), dtype)
+    V_x2 = scratch("V_x2", (T, B, H), dtype)
+    W_y_y2 = scratch("W_y_y2", (T, B, H), dtype)
+    W_z_z2 = scratch("W_z_z2", (T, B, H), dtype)
+    z_tanh2 = scratch("z_tanh2", (T, B, H), dtype)
+    d_y = scratch("d_y", (B, H), dtype)
+    d_z = scratch("d_z", (B, H), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (B, 2 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_y = np.empty((H, H), dtype)
+    d_W_z = np.empty((H, H), dtype)
+    d_V = np.empty((H, I), dtype)
+    d_b = np.empty((H,), dtype)
+    d_y_prev_rows[T % 2] = dstate["y"]
+    d_z_prev_rows[T % 2] = dstate["z"]
+    states_backward_before = kernel(
+        "states_backward_before", W_y_y2, W_z_z2, V_x2, b, z_tanh2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh2, d_y, d_z, d_z_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+    )
+
+    W_yz[..., :H] = W_y
+    W_yz[..., H:2 * H] = W_z
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y2.reshape(-1, H))
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_z_pre[t], W_yz, d_parts)
+        states_backward_step2(t)
+
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre.reshape(-1, H), V, d_x.reshape(-1, I))
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, H), d_W_y)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre.reshape(-1, H).T, z_rows[:-1].reshape(-1, H), d_W_z)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    product(d_z_pre.reshape(-1, H).T, x.reshape(-1, I), d_V)
+    # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+    np.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b)
+
+    dparams = {
+        "W_y": d_W_y,
+        "W_z": d_W_z,
+        "V": d_V,
+        "b": d_b,
+    }
+    dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -591,6 +759,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -645,7 +837,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -112,10 +112,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -645,6 +646,574 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v;
+        states_forward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        }
+    }
+}
+
+extern "C" void states_forward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_beta_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        beta_at[iT * B + iB] = storage_t(beta);
+    }
+}
+
+extern "C" void states_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double S_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        }
+    }
+}
+
+// y = S @ q
+extern "C" void states_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        y_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through y = S @ q
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v;
+        states_backward_before_point(
+            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ norm_a_k2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        double d_norm_a_q_q_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total, d_norm_a_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // through a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // through q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // through k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+            d_norm_a_q_q_total += d_q * a_q;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+        const compute_t d_norm_a_q_q = compute_t(d_norm_a_q_q_total);
+
+        // through q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // through k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        // through q = a_q / norm(a_q)
+        const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
+        const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
+        norm_a_k2_at[iT * B + iB] = storage_t(norm_a_k);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            // through q = a_q / norm(a_q)
+            const compute_t s1 = 1 / norm_a_q;
+            const compute_t q = a_q * s1;
+            // through k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            // through a_q = silu(W_q @ x)
+            const compute_t d_a_q = d_q * s1 + a_q * d_norm_a_q_share;
+            const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+        }
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ S_arg02_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double S_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+
+        const compute_t v = compute_t(v2_at[(iT * B + iB) * H + iH]);
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        S_arg02_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        }
+    }
+}
+
+extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_beta_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // through beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        beta2_at[iT * B + iB] = storage_t(beta);
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta2_at[t * B + iB]);
+        double d_S_arg0_total = 0;
+        #pragma omp simd reduction(+:d_S_arg0_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t d_S = d_S_next + dy * q;
+            const compute_t d_S_arg0_k = beta * d_S;
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
+            d_S_arg0_total += d_S_arg0_k * k_;
+        }
+        const compute_t d_S_arg0 = compute_t(d_S_arg0_total);
+        d_S_arg0_at[(t * B + iB) * H + iH] = storage_t(d_S_arg0);
+
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t d_S_k = -d_S_arg0;
+        d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t d_S_prev = k_ * d_S_k + d_S;
+            d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+        }
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+        d_beta_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_k_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
+        d_k_S_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_arg02_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_arg02_at[(iT * B + iB) * H + iH]);
+        d_k_S_arg0_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_S_arg0, const compute_t W_v_x, const compute_t v, compute_t& d_W_v_x)
+{
+    // through v = silu(W_v @ x)
+    d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1);
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_W_v_x;
+        states_backward_after_point(
+            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ norm_a_k2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t d_beta = compute_t(d_beta_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta2_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t d_w_beta_x = d_beta * beta * (1 - beta);
+        d_w_beta_x_at[iT * B + iB] = storage_t(d_w_beta_x);
+        double d_norm_a_k_k_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_k_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            // through k = a_k / norm(a_k)
+            const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
+            d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+            d_norm_a_k_k_total += d_k * a_k;
+        }
+        const compute_t d_norm_a_k_k = compute_t(d_norm_a_k_k_total);
+
+        const compute_t norm_a_k = compute_t(norm_a_k2_at[iT * B + iB]);
+        // through k = a_k / norm(a_k)
+        const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
+        const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // through a_k = silu(W_k @ x)
+            const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
+            const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
+            d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+        }
+    }
+}
+
+// through beta = sigmoid(dot(w_beta, x))
+extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_w_beta_x_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_beta_at[iI] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
+    const compute_t w_beta, compute_t& d_x)
+{
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_kv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_w_beta_x_at[iT * B + iB]),
+            compute_t(w_beta_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

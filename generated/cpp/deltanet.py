@@ -64,6 +64,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -80,6 +81,23 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S_rows: np.ndarray  # (T + 1, B, H, K)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H, "K": K}
@@ -92,19 +110,27 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -172,6 +198,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     S_rows = tape.S_rows
     W_qkv_x = tape.W_qkv_x
     norm_a_q = tape.norm_a_q
@@ -288,6 +318,211 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"S": d_S_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    S_rows = np.empty((T + 1, B, H, K), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    states_forward_before = kernel(
+        "states_forward_before", W_qkv_x, v,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", W_qkv_x, a_q, a_k, q, k,
+    )
+    states_forward_before_rows2 = kernel(
+        "states_forward_before_rows2", w_beta, x, beta,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", S_rows, k, v, beta,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", S_rows, q, y,
+    )
+
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
+    states_forward_before()
+    states_forward_before_rows()
+    states_forward_before_rows2()
+
+    for t in range(T):
+        states_forward_step_rows(t)
+
+    # y = S @ q
+    states_forward_after_sum()
+
+    tape = States(size, dtype, x, S_rows)
+    last = {"S": S_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    S_rows = tape.S_rows
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    w_beta = np.ascontiguousarray(params["w_beta"])
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    W_qkv2 = scratch("W_qkv2", (I, 2 * K + H), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
+    W_qkv_x2 = scratch("W_qkv_x2", (T, B, 2 * K + H), dtype)
+    a_q2 = scratch("a_q2", (T, B, K), dtype)
+    a_k2 = scratch("a_k2", (T, B, K), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    norm_a_k2 = scratch("norm_a_k2", (T, B), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
+    v2 = scratch("v2", (T, B, H), dtype)
+    beta2 = scratch("beta2", (T, B), dtype)
+    S_arg02 = scratch("S_arg02", (T, B, H), dtype)
+    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_S_arg0_k = scratch("d_S_arg0_k", (T, B, H, K), dtype)
+    d_S_arg0 = scratch("d_S_arg0", (T, B, H), dtype)
+    d_S_k = scratch("d_S_k", (T, B, H), dtype)
+    d_beta = scratch("d_beta", (T, B), dtype)
+    d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
+    d_W_kv_x = scratch("d_W_kv_x", (T, B, K + H), dtype)
+    d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
+    d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
+    d_w_beta = np.empty((I,), dtype)
+    d_S_prev_rows[T % 2] = dstate["S"]
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", dy, S_rows, d_q,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_qkv_x2, v2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", W_qkv_x2, d_q, a_q2, a_k2, norm_a_k2, q2, k2, d_W_q_x,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", S_rows, k2, v2, S_arg02, S_arg0_k2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", w_beta, x, beta2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", d_S_prev_rows, dy, q2, beta2, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_S, S_arg0_k2, d_beta,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_S_k, S_rows, d_k_S_k,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_S_arg0_k, S_arg02, d_k_S_arg0_k,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_S_arg0, W_qkv_x2, v2, d_W_kv_x,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_beta, beta2, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k2, W_qkv_x2,
+        d_w_beta_x, d_k, d_W_kv_x,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_w_beta_x, x, d_w_beta,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
+    )
+
+    W_qkv2[..., :K] = W_q.T
+    W_qkv2[..., K:2 * K] = W_k.T
+    W_qkv2[..., 2 * K:2 * K + H] = W_v.T
+    W_kv[:K] = W_qkv2[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
+    product(x.reshape(-1, I), W_qkv2, W_qkv_x2.reshape(-1, 2 * K + H))
+    # through y = S @ q
+    states_backward_before_sum()
+    states_backward_before()
+    states_backward_before_rows()
+    # through a_q = silu(W_q @ x)
+    product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+    states_backward_before_rows2()
+    states_backward_before_rows3()
+
+    for t in reversed(range(T)):
+        states_backward_step_rows(t)
+
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    states_backward_after_sum()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    states_backward_after_sum2()
+    # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+    states_backward_after_sum3()
+    # through a_q = silu(W_q @ x)
+    product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+    states_backward_after()
+    states_backward_after_rows()
+    # through beta = sigmoid(dot(w_beta, x))
+    states_backward_after_sum4()
+    product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
+    states_backward_after2()
+
+    dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_kv[:K],
+        "W_v": d_W_kv[K:K + H],
+        "w_beta": d_w_beta,
+    }
+    dstart = {"S": d_S_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -852,6 +1087,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -906,7 +1165,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

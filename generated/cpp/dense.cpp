@@ -105,10 +105,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -168,6 +169,71 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        states_forward_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_x, const compute_t b, const compute_t dy, compute_t& y, compute_t& d_y_pre)
+{
+    // through y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+    d_y_pre = dy * (1 - square(y));
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_y_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y, d_y_pre;
+        states_backward_before_point(
+            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            y, d_y_pre);
+        y2_at[(iT * B + iB) * H + iH] = storage_t(y);
+        d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -399,6 +400,368 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" void states_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ wW_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double h_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
+
+        const compute_t w_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
+
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ wW_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_squared2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double h_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_U_T = compute_t(h_U_T2_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T2_at[iN * H + iH]);
+            const compute_t W_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + N + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * H + iH]);
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            // through g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
+
+        const compute_t w_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + iN]);
+        // through g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        g2_at[(iT * B + iB) * N + iN] = storage_t(g);
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n2_at[((iT * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+            // through h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
+        a_squared2_at[(iT * B + iB) * N + iN] = storage_t(a_squared);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t a_squared, compute_t& norm_a)
+{
+    // through h = a / norm(a)
+    norm_a = sqrt(a_squared);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[3];
+    const storage_t* __restrict__ a_squared2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ norm_a2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t norm_a;
+        states_backward_before_point(
+            compute_t(a_squared2_at[(iT * B + iB) * N + iN]),
+            norm_a);
+        norm_a2_at[(iT * B + iB) * N + iN] = storage_t(norm_a);
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ norm_a2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double d_norm_a_h_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_h = dy + d_h_next;
+            d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
+            d_norm_a_h_total += d_h * a;
+        }
+        const compute_t d_norm_a_h = compute_t(d_norm_a_h_total);
+
+        const compute_t norm_a = compute_t(norm_a2_at[(t * B + iB) * N + iN]);
+        const compute_t g = compute_t(g2_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
+        const compute_t d_norm_a_share = d_norm_a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
+        double d_g_total = 0;
+        #pragma omp simd reduction(+:d_g_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h = compute_t(d_h_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n2_at[((t * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t d_a = a * d_norm_a_share + d_h / norm_a;
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_n = g * d_a;
+            const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+            d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+            d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+            d_g_total += d_a * n_;
+        }
+        const compute_t d_g = compute_t(d_g_total);
+        d_g_at[iB * N + iN] = storage_t(d_g);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t d_g, const compute_t g, compute_t& d_g_pre)
+{
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    d_g_pre = d_g * g * (1 - g);
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[3];
+    const storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_g_pre;
+        states_backward_step_point(
+            compute_t(d_g_at[iB * N + iN]),
+            compute_t(g2_at[(t * B + iB) * N + iN]),
+            d_g_pre);
+        d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_g_pre, const compute_t x, const compute_t d_h_prev_h_U_T, const compute_t d_a,
+    compute_t& d_h_prev)
+{
+    d_h_prev = d_g_pre * x + d_h_prev_h_U_T + d_a;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_prev_h_U_T_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
+            compute_t(x_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_a_at[(iB * N + iN) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_W_x_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        d_W_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_w_V_T_at = static_cast<storage_t*>(at[1]);
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_n_pre_at[((iT * B + iB) * N + iN) * H + iH]);
+        d_w_V_T_at[iN * H + iH] = storage_t(total);
+    }
+}
+
+// through g = sigmoid(h[t-1] @ x + w @ x)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_h_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_g_pre_at[(iT * B + iB) * N + iN])
+                * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
+        d_x_h_x_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_x_h_x, const compute_t d_x_w_x, const compute_t d_x_W_x, compute_t& d_x)
+{
+    d_x = d_x_h_x + d_x_w_x + d_x_W_x;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ d_x_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_w_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_x;
+        states_backward_after_point(
+            compute_t(d_x_h_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_w_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
+            d_x);
+        d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_w_w_x, const compute_t d_w_w_V_T, compute_t& d_w)
+{
+    d_w = d_w_w_x + d_w_w_V_T;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_w_w_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_w_w_V_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[2]);
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_w;
+        states_backward_finish_point(
+            compute_t(d_w_w_x_at[iN * H + iH]),
+            compute_t(d_w_w_V_T_at[iN * H + iH]),
+            d_w);
+        d_w_at[iN * H + iH] = storage_t(d_w);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

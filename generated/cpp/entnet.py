@@ -60,6 +60,7 @@ STATES = {
 OUTPUTS = {
     "h": ("N", "H"),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -77,6 +78,23 @@ class Tape(NamedTuple):
     V_T: np.ndarray  # (H, H)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T + 1, B, N, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(H, N, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"H": H, "N": N}
@@ -89,19 +107,27 @@ def init(H, N, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, N, H): contents of the slots
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -154,6 +180,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     U_T = tape.U_T
     a = tape.a
     norm_a = tape.norm_a
@@ -253,6 +283,196 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    h_rows = np.empty((T + 1, B, N, H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
+    wW_x = scratch("wW_x", (T, B, N + H), dtype)
+    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    n = scratch("n", (B, N, H), dtype)
+    a = scratch("a", (B, N, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", h_rows, x, wW_x, h_U_T, w_V_T, n, a,
+    )
+
+    U_T[...] = U.T
+    V_T[...] = V.T
+    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T, w_V_T)
+    wW[..., :N] = w.T
+    wW[..., N:N + H] = W.T
+    product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
+
+    for t in range(T):
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        states_forward_step_rows(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    w = np.ascontiguousarray(params["w"])
+    U = np.ascontiguousarray(params["U"])
+    V = np.ascontiguousarray(params["V"])
+    W = np.ascontiguousarray(params["W"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
+    U_T2 = scratch("U_T2", (H, H), dtype)
+    V_T2 = scratch("V_T2", (H, H), dtype)
+    w_V_T2 = scratch("w_V_T2", (N, H), dtype)
+    wW2 = scratch("wW2", (H, N + H), dtype)
+    U_T_T = scratch("U_T_T", (H, H), dtype)
+    wW_x2 = scratch("wW_x2", (T, B, N + H), dtype)
+    g2 = scratch("g2", (T, B, N), dtype)
+    h_U_T2 = scratch("h_U_T2", (T, B, N, H), dtype)
+    n2 = scratch("n2", (T, B, N, H), dtype)
+    a2 = scratch("a2", (T, B, N, H), dtype)
+    a_squared2 = scratch("a_squared2", (T, B, N), dtype)
+    norm_a2 = scratch("norm_a2", (T, B, N), dtype)
+    d_h = scratch("d_h", (B, N, H), dtype)
+    d_a = scratch("d_a", (B, N, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
+    d_g = scratch("d_g", (B, N), dtype)
+    d_g_pre = scratch("d_g_pre", (T, B, N), dtype)
+    d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_w_V_T = scratch("d_w_V_T", (N, H), dtype)
+    d_U_T = np.empty((H, H), dtype)
+    d_x_h_x = scratch("d_x_h_x", (T, B, H), dtype)
+    d_x_w_x = scratch("d_x_w_x", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
+    d_x = np.empty((T, B, H), dtype)
+    d_w_w_x = scratch("d_w_w_x", (N, H), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_V_T = np.empty((H, H), dtype)
+    d_w_w_V_T = scratch("d_w_w_V_T", (N, H), dtype)
+    d_w = np.empty((N, H), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", h_rows, x, wW_x2, h_U_T2, w_V_T2, g2, n2, a2, a_squared2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", a_squared2, norm_a2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", dy, d_h_prev_rows, a2, norm_a2, g2, n2, d_h, d_a, d_n_pre, d_g,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", d_g, g2, d_g_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_n_pre, d_W_x,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_n_pre, d_w_V_T,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_g_pre, h_rows, d_x_h_x,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_x_h_x, d_x_w_x, d_x_W_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_w_w_x, d_w_w_V_T, d_w,
+    )
+
+    U_T2[...] = U.T
+    V_T2[...] = V.T
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(w, V_T2, w_V_T2)
+    wW2[..., :N] = w.T
+    wW2[..., N:N + H] = W.T
+    U_T_T[...] = U_T2.T
+    product(x.reshape(-1, H), wW2, wW_x2.reshape(-1, N + H))
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(h_rows[:-1].reshape(-1, H), U_T2, h_U_T2.reshape(-1, H))
+    states_backward_before_rows()
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step_rows(t)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_n_pre[t].reshape(-1, H), U_T_T, d_h_prev_h_U_T.reshape(-1, H))
+        states_backward_step(t)
+        states_backward_step2(t)
+
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    states_backward_after_sum()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    states_backward_after_sum2()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_n_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_T)
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    states_backward_after_sum3()
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+    states_backward_after()
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_w_V_T.T, w, d_V_T)
+    # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+    product(d_w_V_T, V_T2.T, d_w_w_V_T)
+    states_backward_finish()
+
+    dparams = {
+        "w": d_w,
+        "U": d_U_T,
+        "V": d_V_T,
+        "W": d_W,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -749,6 +969,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -803,7 +1047,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

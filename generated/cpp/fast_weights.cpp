@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -478,6 +479,450 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
+{
+    // a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // s = relu(a)
+    s = larger(a, 0);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t a, s;
+        states_forward_step_point(
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(C_x_at[(t * B + iB) * H + iH]),
+            a, s);
+        a_at[iB * H + iH] = storage_t(a);
+        s_at[iB * H + iH] = storage_t(s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void states_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2)
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
+    }
+}
+
+inline_point void states_forward_step2_point(
+    const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
+    const compute_t eta, compute_t& A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    A = lam * A_prev + eta * h_h_again;
+}
+
+extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t A;
+        states_forward_step2_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_h, const compute_t C_x, const compute_t h, compute_t& a, compute_t& s,
+    compute_t& h_again)
+{
+    // through a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // through s = relu(a)
+    s = larger(a, 0);
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_h2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t a, s, h_again;
+        states_backward_before_point(
+            compute_t(W_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(C_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            a, s, h_again);
+        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
+        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
+        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_s2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2)
+            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + iH2])
+                * compute_t(s2_at[(iT * B + iB) * H + iH2]);
+        A_s2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_s2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_arg2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_arg_std2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * H + iH]);
+            const compute_t A_s = compute_t(A_s2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg2_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred2_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        h_arg_std2_at[iT * B + iB] = storage_t(h_arg_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
+        }
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        const compute_t eta = compute_t(0.5);
+        double d_h_h_h_again_total = 0;
+        #pragma omp simd reduction(+:d_h_h_h_again_total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_h_again = d_A_next * eta;
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_h_again_total += d_h_h_again * h_again;
+        }
+        const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
+        d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" void states_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_again_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2)
+            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        d_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_again_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_arg_std2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_d_h_layer_norm_total = 0;
+        double d_h_layer_norm_dot_total = 0;
+        #pragma omp simd reduction(+:sum_d_h_layer_norm_total, d_h_layer_norm_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_again = compute_t(d_h_again_at[iB * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
+            const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
+            const compute_t d_h_layer_norm = gamma * d_h_pre;
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
+        }
+        const compute_t sum_d_h_layer_norm = compute_t(sum_d_h_layer_norm_total);
+        const compute_t d_h_layer_norm_dot = compute_t(d_h_layer_norm_dot_total);
+
+        const compute_t H_ = compute_t(H);
+        const compute_t h_arg_std = compute_t(h_arg_std2_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2)
+            total += compute_t(d_h_arg_at[iB * H + iH2])
+                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        d_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
+{
+    // through a = W @ h[t-1] + C @ x
+    d_a = d_s * compute_t((s) > (0)) + d_h_arg;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_a;
+        states_backward_step_point(
+            compute_t(d_s_at[iB * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_arg_at[iB * H + iH]),
+            d_a);
+        d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
+    compute_t& d_A_prev)
+{
+    d_A_prev = d_h_arg * s + d_A_next * lam;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    {
+        compute_t d_A_prev;
+        states_backward_step2_point(
+            compute_t(d_h_arg_at[iB * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH2]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.95),
+            d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_gamma_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(h_layer_norm2_at[(iT * B + iB) * H + iH]);
+        d_gamma_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -62,6 +62,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -77,6 +78,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    A_rows: np.ndarray  # (T + 1, B, H, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -89,19 +108,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -167,6 +194,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     h_rows = tape.h_rows
     h_layer_norm = tape.h_layer_norm
     h_arg_std = tape.h_arg_std
@@ -256,6 +287,193 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    beta = np.ascontiguousarray(params["beta"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    A_rows = np.empty((T + 1, B, H, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
+    C_x = scratch("C_x", (T, B, H), dtype)
+    W_h = scratch("W_h", (B, H), dtype)
+    a = scratch("a", (B, H), dtype)
+    s = scratch("s", (B, H), dtype)
+    A_s = scratch("A_s", (B, H), dtype)
+    h_arg = scratch("h_arg", (B, H), dtype)
+    h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
+    h_again = scratch("h_again", (B, H), dtype)
+    h_rows[0] = state["h"]
+    A_rows[0] = state["A"]
+    states_forward_step = kernel(
+        "states_forward_step", W_h, C_x, a, s,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", A_rows, s, A_s,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", h_rows, h_again, A_rows,
+    )
+
+    W_T[...] = W.T
+    # a = W @ h[t-1] + C @ x
+    product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ h[t-1] + C @ x
+        product(h_rows[t], W_T, W_h)
+        states_forward_step(t)
+        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        states_forward_step_sum(t)
+        states_forward_step_rows(t)
+        states_forward_step2(t)
+
+    tape = States(size, dtype, x, h_rows, A_rows)
+    last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    A_rows = tape.A_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W = np.ascontiguousarray(params["W"])
+    C = np.ascontiguousarray(params["C"])
+    gamma = np.ascontiguousarray(params["gamma"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
+    C_x2 = scratch("C_x2", (T, B, H), dtype)
+    W_h2 = scratch("W_h2", (T, B, H), dtype)
+    a2 = scratch("a2", (T, B, H), dtype)
+    s2 = scratch("s2", (T, B, H), dtype)
+    A_s2 = scratch("A_s2", (T, B, H), dtype)
+    h_arg2 = scratch("h_arg2", (T, B, H), dtype)
+    h_arg_centred2 = scratch("h_arg_centred2", (T, B, H), dtype)
+    h_arg_std2 = scratch("h_arg_std2", (T, B), dtype)
+    h_layer_norm2 = scratch("h_layer_norm2", (T, B, H), dtype)
+    h_again2 = scratch("h_again2", (T, B, H), dtype)
+    d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
+    d_h_again = scratch("d_h_again", (B, H), dtype)
+    d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_h_layer_norm = scratch("d_h_layer_norm", (B, H), dtype)
+    d_h_arg = scratch("d_h_arg", (B, H), dtype)
+    d_s = scratch("d_s", (B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_C = np.empty((H, I), dtype)
+    d_gamma = np.empty((H,), dtype)
+    d_beta = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_A_prev_rows[T % 2] = dstate["A"]
+    states_backward_before = kernel(
+        "states_backward_before", W_h2, C_x2, h_rows, a2, s2, h_again2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", A_rows, s2, A_s2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", a2, A_s2, h_arg2, h_arg_centred2, h_arg_std2, h_layer_norm2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", d_h_h_again, h_rows, d_h_again,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma,
+        h_layer_norm2, h_arg_std2, d_h_pre, d_h_layer_norm, d_h_arg,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", d_h_arg, A_rows, d_s,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", d_s, s2, d_h_arg, d_a,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h_arg, s2, d_A_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_h_pre, h_layer_norm2, d_gamma,
+    )
+
+    # through a = W @ h[t-1] + C @ x
+    product(x.reshape(-1, I), C.T, C_x2.reshape(-1, H))
+    # through a = W @ h[t-1] + C @ x
+    product(h_rows[:-1].reshape(-1, H), W.T, W_h2.reshape(-1, H))
+    states_backward_before()
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    states_backward_before_sum()
+    states_backward_before_rows()
+
+    for t in reversed(range(T)):
+        states_backward_step_rows(t)
+        # through A = lam * A[t-1] + eta * outer(h, h)
+        states_backward_step_sum(t)
+        states_backward_step_rows2(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        states_backward_step_sum2(t)
+        states_backward_step(t)
+        # through a = W @ h[t-1] + C @ x
+        product(d_a[t], W, d_h_prev_rows[t % 2])
+        states_backward_step2(t)
+
+    # through a = W @ h[t-1] + C @ x
+    product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))
+    # through a = W @ h[t-1] + C @ x
+    product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_W)
+    # through a = W @ h[t-1] + C @ x
+    product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    states_backward_after_sum()
+    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
+
+    dparams = {
+        "W": d_W,
+        "C": d_C,
+        "gamma": d_gamma,
+        "beta": d_beta,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -757,6 +975,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -811,7 +1053,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -364,6 +365,318 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" void states_forward_once(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ zeta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ sigmoid_zeta_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ sigmoid_nu_at = static_cast<storage_t*>(at[3]);
+    {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        states_forward_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+inline_point void states_forward_step_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h,
+    const compute_t sigmoid_zeta, const compute_t sigmoid_nu, const compute_t h_prev, compute_t& h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    const compute_t z = sigmoid(z_pre);
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    const compute_t n_ = tanh(n_pre);
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    h = (sigmoid_zeta * (1 - z) + sigmoid_nu) * n_ + h_prev * z;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sigmoid_zeta_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ sigmoid_nu_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" void states_backward_once(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ zeta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[3]);
+    {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        states_backward_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta2_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu2_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // through a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // through z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    z = sigmoid(z_pre);
+    // through n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    n_ = tanh(n_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, n_;
+        states_backward_before_point(
+            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t sigmoid_zeta, const compute_t z,
+    const compute_t sigmoid_nu, const compute_t n_, const compute_t h_prev, compute_t& d_h,
+    compute_t& d_n_pre, compute_t& d_z_pre, compute_t& d_a)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    d_h = dy + d_h_next;
+    // through n = tanh(a + b_h)
+    const compute_t s1 = 1 - z;
+    const compute_t d_n = (sigmoid_zeta * s1 + sigmoid_nu) * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(a + b_z)
+    const compute_t d_z = (h_prev - sigmoid_zeta * n_) * d_h;
+    d_z_pre = z * d_z * s1;
+    // through a = W @ x + U @ h[t-1]
+    d_a = d_n_pre + d_z_pre;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_n_pre, d_z_pre, d_a;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_nu2_at[0]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            d_h, d_n_pre, d_z_pre, d_a);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
+        d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_U_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_h + d_h * z;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_h_at[iB * H + iH]),
+            compute_t(d_h_at[(t * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_sigmoid_nu_at = static_cast<storage_t*>(at[2]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        for (int64 iB = 0; iB < B; ++iB)
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_h_at[(iT * B + iB) * H + iH])
+                * compute_t(n2_at[(iT * B + iB) * H + iH]);
+        d_sigmoid_nu_at[0] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_h, const compute_t z, const compute_t n_, compute_t& d_h_by_sigmoid_zeta)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    d_h_by_sigmoid_zeta = d_h * (1 - z) * n_;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_by_sigmoid_zeta_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_by_sigmoid_zeta;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            d_h_by_sigmoid_zeta);
+        d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_sigmoid_zeta);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_by_sigmoid_zeta_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_sigmoid_zeta_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        for (int64 iB = 0; iB < B; ++iB)
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
+        d_sigmoid_zeta_at[0] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_sigmoid_zeta, const compute_t sigmoid_zeta, const compute_t d_sigmoid_nu,
+    const compute_t sigmoid_nu, compute_t& d_zeta, compute_t& d_nu)
+{
+    d_zeta = d_sigmoid_zeta * sigmoid_zeta * (1 - sigmoid_zeta);
+    d_nu = d_sigmoid_nu * sigmoid_nu * (1 - sigmoid_nu);
+}
+
+extern "C" void states_backward_finish(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ d_sigmoid_zeta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_sigmoid_nu_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_zeta_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_nu_at = static_cast<storage_t*>(at[5]);
+    {
+        compute_t d_zeta, d_nu;
+        states_backward_finish_point(
+            compute_t(d_sigmoid_zeta_at[0]),
+            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(d_sigmoid_nu_at[0]),
+            compute_t(sigmoid_nu2_at[0]),
+            d_zeta, d_nu);
+        d_zeta_at[0] = storage_t(d_zeta);
+        d_nu_at[0] = storage_t(d_nu);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

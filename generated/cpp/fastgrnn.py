@@ -64,6 +64,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -79,6 +80,23 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -93,19 +111,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -157,6 +183,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     sigmoid_zeta = tape.sigmoid_zeta
     z = tape.z
     sigmoid_nu = tape.sigmoid_nu
@@ -238,6 +268,172 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    U_h = scratch("U_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_once = kernel(
+        "states_forward_once", zeta, nu, sigmoid_zeta, sigmoid_nu,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows,
+    )
+
+    U_T[...] = U.T
+    states_forward_once()
+    # a = W @ x + U @ h[t-1]
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    for t in range(T):
+        # a = W @ x + U @ h[t-1]
+        product(h_rows[t], U_T, U_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W = np.ascontiguousarray(params["W"])
+    U = np.ascontiguousarray(params["U"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    zeta = np.ascontiguousarray(params["zeta"])
+    nu = np.ascontiguousarray(params["nu"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    sigmoid_zeta2 = scratch("sigmoid_zeta2", (), dtype)
+    sigmoid_nu2 = scratch("sigmoid_nu2", (), dtype)
+    W_x2 = scratch("W_x2", (T, B, H), dtype)
+    U_h2 = scratch("U_h2", (T, B, H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
+    d_h_prev_U_h = scratch("d_h_prev_U_h", (B, H), dtype)
+    d_sigmoid_nu = scratch("d_sigmoid_nu", (), dtype)
+    d_h_by_sigmoid_zeta = scratch("d_h_by_sigmoid_zeta", (T, B, H), dtype)
+    d_sigmoid_zeta = scratch("d_sigmoid_zeta", (), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W = np.empty((H, I), dtype)
+    d_U = np.empty((H, H), dtype)
+    d_b_z = np.empty((H,), dtype)
+    d_b_h = np.empty((H,), dtype)
+    d_zeta = np.empty((), dtype)
+    d_nu = np.empty((), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_once = kernel(
+        "states_backward_once", zeta, nu, sigmoid_zeta2, sigmoid_nu2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_x2, U_h2, b_z, b_h, z2, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, sigmoid_zeta2, z2, sigmoid_nu2, n2, h_rows, d_h, d_n_pre,
+        d_z_pre, d_a,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h_prev_U_h, d_h, z2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_h, n2, d_sigmoid_nu,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_h, z2, n2, d_h_by_sigmoid_zeta,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_h_by_sigmoid_zeta, d_sigmoid_zeta,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_sigmoid_zeta, sigmoid_zeta2, d_sigmoid_nu, sigmoid_nu2, d_zeta, d_nu,
+    )
+
+    states_backward_once()
+    # through a = W @ x + U @ h[t-1]
+    product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+    # through a = W @ x + U @ h[t-1]
+    product(h_rows[:-1].reshape(-1, H), U.T, U_h2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through a = W @ x + U @ h[t-1]
+        product(d_a[t], U, d_h_prev_U_h)
+        states_backward_step2(t)
+
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    states_backward_after_sum()
+    # through a = W @ x + U @ h[t-1]
+    product(d_a.reshape(-1, H), W, d_x.reshape(-1, I))
+    # through a = W @ x + U @ h[t-1]
+    product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_W)
+    # through a = W @ x + U @ h[t-1]
+    product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U)
+    # through z = sigmoid(a + b_z)
+    np.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
+    # through n = tanh(a + b_h)
+    np.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_h)
+    states_backward_after()
+    # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    states_backward_after_sum2()
+    states_backward_finish()
+
+    dparams = {
+        "W": d_W,
+        "U": d_U,
+        "b_z": d_b_z,
+        "b_h": d_b_h,
+        "zeta": d_zeta,
+        "nu": d_nu,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -663,6 +859,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -717,7 +937,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -110,10 +110,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -367,6 +368,268 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t R_ii_i, const compute_t R_fi_f, const compute_t R_oi_o, const compute_t W_f_x,
+    const compute_t R_f_y, const compute_t p_f, const compute_t b_f, const compute_t R_if_i,
+    const compute_t R_ff_f, const compute_t R_of_o, const compute_t W_o_x, const compute_t R_o_y,
+    const compute_t p_o, const compute_t b_o, const compute_t R_io_i, const compute_t R_fo_f,
+    const compute_t R_oo_o, compute_t& i, compute_t& f, compute_t& c, compute_t& o, compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i + R_ii_i + R_fi_f + R_oi_o;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f + R_if_i + R_ff_f + R_of_o;
+    f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t o_pre = W_o_x + R_o_y + p_o * c + b_o + R_io_i + R_fo_f + R_oo_o;
+    o = sigmoid(o_pre);
+    // y = tanh(c) * o
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ R_ii_if_io_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_fi_ff_fo_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_oi_of_oo_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[16]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f, c, o, y;
+        states_forward_step_point(
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + 2 * H + iH]),
+            i, f, c, o, y);
+        i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
+        f_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(f);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        o_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(o);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t c, compute_t& z,
+    compute_t& tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    z = tanh(z_pre);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_z_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, tanh_c;
+        states_backward_before_point(
+            compute_t(W_z_x_at[(iT * B + iB) * H + iH]),
+            compute_t(R_z_y_at[(iT * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            z, tanh_c);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t o, const compute_t d_o_next,
+    const compute_t tanh_c, const compute_t d_c_next, const compute_t p_o, const compute_t d_f_next,
+    const compute_t c_prev, const compute_t f, const compute_t d_i_next, const compute_t z,
+    const compute_t i, const compute_t p_i, const compute_t p_f, compute_t& d_o_pre, compute_t& d_f_pre,
+    compute_t& d_i_pre, compute_t& d_z_pre, compute_t& d_c_prev)
+{
+    // through y = tanh(c) * o
+    const compute_t d_y = dy + d_y_next;
+    const compute_t d_tanh_c = o * d_y;
+    // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    const compute_t d_o = d_o_next + tanh_c * d_y;
+    d_o_pre = o * (1 - o) * d_o;
+    // through c = z * i + c[t-1] * f
+    const compute_t d_c = (1 - square(tanh_c)) * d_tanh_c + d_c_next + p_o * d_o_pre;
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    const compute_t d_f = d_f_next + c_prev * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    const compute_t d_i = d_i_next + z * d_c;
+    d_i_pre = i * (1 - i) * d_i;
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t d_z = i * d_c;
+    d_z_pre = (1 - square(z)) * d_z;
+    d_c_prev = f * d_c + p_i * d_i_pre + p_f * d_f_pre;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_f_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_i_prev_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(p_o_at[iH]),
+            compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(p_f_at[iH]),
+            d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_i_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_p_f_at[iH] = storage_t(total);
+    }
+}
+
+// through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+                * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        d_p_o_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -329,6 +330,268 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& z, compute_t& r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, r_h;
+        states_forward_step_point(
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            z, r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        r_h_at[iB * H + iH] = storage_t(r_h);
+    }
+}
+
+inline_point void states_forward_step2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step2_point(
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& r, compute_t& z,
+    compute_t& r_h)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    r = sigmoid(r_pre);
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, z, r_h;
+        states_backward_before_point(
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            r, z, r_h);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, compute_t& n_)
+{
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    n_ = tanh(n_pre);
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t n_;
+        states_backward_before2_point(
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_n_at[iH]),
+            n_);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, const compute_t n_,
+    const compute_t h_prev, compute_t& d_h, compute_t& d_n_pre, compute_t& d_z_pre)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_h = dy + d_h_next;
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t d_n = z * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t d_z = (n_ - h_prev) * d_h;
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_n_pre, d_z_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            d_h, d_n_pre, d_z_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_r_h, const compute_t h_prev, const compute_t r, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t d_r = d_r_h * h_prev;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_r_pre;
+        states_backward_step2_point(
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+inline_point void states_backward_step3_point(
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_h,
+    const compute_t z, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_h * (1 - z);
+}
+
+extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step3_point(
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

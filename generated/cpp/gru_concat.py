@@ -65,6 +65,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -80,6 +81,23 @@ class Tape(NamedTuple):
     r_h_x: np.ndarray  # (T, B, H + I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    h_rows: np.ndarray  # (T + 1, B, H)
+    x: np.ndarray  # (T, B, I)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -94,19 +112,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -164,6 +190,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     z = tape.z
     n = tape.n
     h_rows = tape.h_rows
@@ -232,6 +262,166 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
+    W_n_T = scratch("W_n_T", (H + I, H), dtype)
+    v = scratch("v", (B, H + I), dtype)
+    W_rz_v = scratch("W_rz_v", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h_x = scratch("r_h_x", (B, H + I), dtype)
+    W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_step = kernel(
+        "states_forward_step", W_rz_v, b_r, b_z, h_rows, z, r_h_x,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    W_rz[..., :H] = W_r.T
+    W_rz[..., H:2 * H] = W_z.T
+    W_n_T[...] = W_n.T
+
+    for t in range(T):
+        v[..., :H] = h_rows[t]
+        v[..., H:H + I] = x[t]
+        product(v, W_rz, W_rz_v)
+        states_forward_step(t)
+        r_h_x[..., H:H + I] = x[t]
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(r_h_x, W_n_T, W_n_r_h_x)
+        states_forward_step2(t)
+
+    tape = States(size, dtype, h_rows, x)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    h_rows = tape.h_rows
+    x = tape.x
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_rz2 = scratch("W_rz2", (2 * H, H + I), dtype)
+    v2 = scratch("v2", (T, B, H + I), dtype)
+    W_rz_v2 = scratch("W_rz_v2", (T, B, 2 * H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    r_h_x2 = scratch("r_h_x2", (T, B, H + I), dtype)
+    W_n_r_h_x2 = scratch("W_n_r_h_x2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
+    d_rz_pre = scratch("d_rz_pre", (T, B, 2 * H), dtype)
+    d_v = scratch("d_v", (T, B, H + I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_rz = np.empty((2 * H, H + I), dtype)
+    d_b_rz = np.empty((2 * H,), dtype)
+    d_W_n = np.empty((H, H + I), dtype)
+    d_b_n = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_before = kernel(
+        "states_backward_before", W_rz_v2, b_r, b_z, h_rows, r2, z2, r_h_x2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", W_n_r_h_x2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_n_pre, d_rz_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_r_h_x, h_rows, r2, d_rz_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_v, d_r_h_x, r2, d_h, z2, d_h_prev_rows,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_v, d_r_h_x, d_x,
+    )
+
+    W_rz2[:H] = W_r
+    W_rz2[H:2 * H] = W_z
+    v2[..., :H] = h_rows[:-1]
+    v2[..., H:H + I] = x
+    product(v2.reshape(-1, H + I), W_rz2.T, W_rz_v2.reshape(-1, 2 * H))
+    states_backward_before()
+    r_h_x2[..., H:H + I] = x
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    product(r_h_x2.reshape(-1, H + I), W_n.T, W_n_r_h_x2.reshape(-1, H))
+    states_backward_before2()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_n_pre[t], W_n, d_r_h_x[t])
+        states_backward_step2(t)
+        # through v = concat(h[t-1], x)
+        product(d_rz_pre[t], W_rz2, d_v[t])
+        states_backward_step3(t)
+
+    product(d_rz_pre.reshape(-1, 2 * H).T, v2.reshape(-1, H + I), d_W_rz)
+    np.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    product(d_n_pre.reshape(-1, H).T, r_h_x2.reshape(-1, H + I), d_W_n)
+    # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    np.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
+    states_backward_after()
+
+    dparams = {
+        "W_r": d_W_rz[:H],
+        "b_r": d_b_rz[:H],
+        "W_z": d_W_rz[H:2 * H],
+        "b_z": d_b_rz[H:2 * H],
+        "W_n": d_W_n,
+        "b_n": d_b_n,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -678,6 +868,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -738,7 +952,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -99,6 +99,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -119,6 +120,26 @@ class Tape(NamedTuple):
     x_last_rows: np.ndarray  # (T + 1, B, I)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    delta: np.ndarray  # (T, B, I)
+    m: np.ndarray  # (T, B, I)
+    x: np.ndarray  # (T, B, I)
+    x_last_rows: np.ndarray  # (T + 1, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -145,7 +166,7 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -154,11 +175,19 @@ def forward(params, inputs, state=None):
             delta (T, B, I): time since the last observation
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -265,6 +294,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     gamma_x_relu = tape.gamma_x_relu
     gamma_h = tape.gamma_h
     h_rows = tape.h_rows
@@ -421,6 +454,323 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    m = np.ascontiguousarray(inputs["m"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    x_last_rows = np.empty((T + 1, B, I), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    WU_r = scratch("WU_r", (I + H, H), dtype)
+    WU_z = scratch("WU_z", (I + H, H), dtype)
+    W_n_T2 = scratch("W_n_T2", (I, H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    V_rzn_m = scratch("V_rzn_m", (T, B, 3 * H), dtype)
+    x_hat_s = scratch("x_hat_s", (B, I + H), dtype)
+    W_r_x_hat_U_r_s = scratch("W_r_x_hat_U_r_s", (B, H), dtype)
+    W_z_x_hat_U_z_s = scratch("W_z_x_hat_U_z_s", (B, H), dtype)
+    z = scratch("z", (B, H), dtype)
+    W_n_x_hat = scratch("W_n_x_hat", (B, H), dtype)
+    r_s = scratch("r_s", (B, H), dtype)
+    U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
+    h_rows[0] = state["h"]
+    x_last_rows[0] = state["x_last"]
+    states_forward_before = kernel(
+        "states_forward_before", w_x, delta, b_x, gamma_x,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", W_d_delta, b_d, gamma_h,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", m, x, gamma_x, x_last_rows, x_mean, x_hat_s,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", gamma_h, h_rows, x_hat_s,
+    )
+    states_forward_step3 = kernel(
+        "states_forward_step3", W_r_x_hat_U_r_s, V_rzn_m, b_r, W_z_x_hat_U_z_s, b_z, x_hat_s, z, r_s,
+    )
+    states_forward_step4 = kernel(
+        "states_forward_step4", W_n_x_hat, U_n_r_s, V_rzn_m, b_n, z, x_hat_s, h_rows,
+    )
+
+    V_rzn[..., :H] = V_r.T
+    V_rzn[..., H:2 * H] = V_z.T
+    V_rzn[..., 2 * H:3 * H] = V_n.T
+    WU_r[:I] = W_r.T
+    WU_r[I:I + H] = U_r.T
+    WU_z[:I] = W_z.T
+    WU_z[I:I + H] = U_z.T
+    W_n_T2[...] = W_n.T
+    U_n_T[...] = U_n.T
+    # gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+    product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
+    states_forward_before()
+    states_forward_before2()
+
+    for t in range(T):
+        states_forward_step(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat_s[:, :I], W_n_T2, W_n_x_hat)
+        states_forward_step2(t)
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat_s, WU_r, W_r_x_hat_U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat_s, WU_z, W_z_x_hat_U_z_s)
+        states_forward_step3(t)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s, U_n_T, U_n_r_s)
+        states_forward_step4(t)
+
+    tape = States(size, dtype, delta, m, x, x_last_rows, h_rows)
+    last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    delta = tape.delta
+    m = tape.m
+    x = tape.x
+    x_last_rows = tape.x_last_rows
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    w_x = np.ascontiguousarray(params["w_x"])
+    b_x = np.ascontiguousarray(params["b_x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    x_mean = np.ascontiguousarray(params["x_mean"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    V_r = np.ascontiguousarray(params["V_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    V_n = np.ascontiguousarray(params["V_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
+    WU_r2 = scratch("WU_r2", (I + H, H), dtype)
+    WU_z2 = scratch("WU_z2", (I + H, H), dtype)
+    V_rzn2 = scratch("V_rzn2", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (2 * H, H), dtype)
+    W_rzn = scratch("W_rzn", (3 * H, I), dtype)
+    gamma_x_relu2 = scratch("gamma_x_relu2", (T, B, I), dtype)
+    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
+    W_d_delta2 = scratch("W_d_delta2", (T, B, H), dtype)
+    gamma_h_relu2 = scratch("gamma_h_relu2", (T, B, H), dtype)
+    gamma_h2 = scratch("gamma_h2", (T, B, H), dtype)
+    V_rzn_m2 = scratch("V_rzn_m2", (T, B, 3 * H), dtype)
+    x_hat_s2 = scratch("x_hat_s2", (T, B, I + H), dtype)
+    W_r_x_hat_U_r_s2 = scratch("W_r_x_hat_U_r_s2", (T, B, H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    W_z_x_hat_U_z_s2 = scratch("W_z_x_hat_U_z_s2", (T, B, H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    W_n_x_hat2 = scratch("W_n_x_hat2", (T, B, H), dtype)
+    r_s2 = scratch("r_s2", (T, B, H), dtype)
+    U_n_r_s2 = scratch("U_n_r_s2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
+    d_r_s = scratch("d_r_s", (B, H), dtype)
+    d_s_U_rz_s = scratch("d_s_U_rz_s", (B, H), dtype)
+    d_s = scratch("d_s", (T, B, H), dtype)
+    d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
+    d_gamma_h_pre = scratch("d_gamma_h_pre", (T, B, H), dtype)
+    d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_m_V_rzn_m = scratch("d_m_V_rzn_m", (T, B, I), dtype)
+    d_m = np.empty((T, B, I), dtype)
+    d_delta_W_d_delta = scratch("d_delta_W_d_delta", (T, B, I), dtype)
+    d_delta = np.empty((T, B, I), dtype)
+    d_w_x = np.empty((I,), dtype)
+    d_b_x = np.empty((I,), dtype)
+    d_W_d = np.empty((H, I), dtype)
+    d_b_d = np.empty((H,), dtype)
+    d_x_hat_by_x_mean = scratch("d_x_hat_by_x_mean", (T, B, I), dtype)
+    d_x_mean = np.empty((I,), dtype)
+    d_W_rzn = np.empty((3 * H, I), dtype)
+    d_U_rz = np.empty((2 * H, H), dtype)
+    d_V_rzn = np.empty((3 * H, I), dtype)
+    d_b_rzn = np.empty((3 * H,), dtype)
+    d_U_n = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_x_last_prev_rows[T] = dstate["x_last"]
+    states_backward_before = kernel(
+        "states_backward_before", w_x, delta, b_x, m, x, x_last_rows, x_mean, gamma_x_relu2, gamma_x2,
+        x_hat_s2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", W_d_delta2, b_d, h_rows, gamma_h_relu2, gamma_h2, x_hat_s2,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", W_r_x_hat_U_r_s2, V_rzn_m2, b_r, W_z_x_hat_U_z_s2, b_z, x_hat_s2, r2, z2,
+        r_s2,
+    )
+    states_backward_before4 = kernel(
+        "states_backward_before4", W_n_x_hat2, U_n_r_s2, V_rzn_m2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, z2, n2, x_hat_s2, d_h, d_rzn_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_r_s, x_hat_s2, r2, d_rzn_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_s_U_rz_s, d_r_s, r2, d_h, z2, gamma_h2, d_s, d_h_prev_rows,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", d_x_hat, m, gamma_x2, d_x_last_prev_rows,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_s, h_rows, gamma_h2, gamma_h_relu2, d_gamma_h_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu2,
+        d_x_last_prev_rows, d_m_V_rzn_m, x, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta,
+        d_x_hat_by_x_mean,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_gamma_x_pre, delta, d_w_x,
+    )
+
+    WU_r2[:I] = W_r.T
+    WU_r2[I:I + H] = U_r.T
+    WU_z2[:I] = W_z.T
+    WU_z2[I:I + H] = U_z.T
+    V_rzn2[..., :H] = V_r.T
+    V_rzn2[..., H:2 * H] = V_z.T
+    V_rzn2[..., 2 * H:3 * H] = V_n.T
+    U_rz[:H] = U_r
+    U_rz[H:2 * H] = U_z
+    W_rzn[:H] = W_r
+    W_rzn[H:2 * H] = W_z
+    W_rzn[2 * H:3 * H] = W_n
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(delta.reshape(-1, I), W_d.T, W_d_delta2.reshape(-1, H))
+    product(m.reshape(-1, I), V_rzn2, V_rzn_m2.reshape(-1, 3 * H))
+    states_backward_before()
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(x_hat_s2.reshape(-1, I + H)[:, :I], W_n.T, W_n_x_hat2.reshape(-1, H))
+    states_backward_before2()
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(x_hat_s2.reshape(-1, I + H), WU_r2, W_r_x_hat_U_r_s2.reshape(-1, H))
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(x_hat_s2.reshape(-1, I + H), WU_z2, W_z_x_hat_U_z_s2.reshape(-1, H))
+    states_backward_before3()
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(r_s2.reshape(-1, H), U_n.T, U_n_r_s2.reshape(-1, H))
+    states_backward_before4()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
+        states_backward_step2(t)
+        # through s = gamma_h * h[t-1]
+        product(d_rzn_pre[t][:, :2 * H], U_rz, d_s_U_rz_s)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        product(d_rzn_pre[t], W_rzn, d_x_hat[t])
+        states_backward_step3(t)
+        states_backward_step4(t)
+
+    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2.T, d_m_V_rzn_m.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat_s2.reshape(-1, I + H)[:, :I], d_W_rzn)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, x_hat_s2.reshape(-1, I + H)[:, I:I + H], d_U_rz)
+    product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
+    np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
+    states_backward_after()
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    product(d_gamma_h_pre.reshape(-1, H).T, delta.reshape(-1, I), d_W_d)
+    # through gamma_h = exp(-relu(W_d @ delta + b_d))
+    np.sum(d_gamma_h_pre.reshape(-1, H), axis=0, out=d_b_d)
+    states_backward_after2()
+    # through gamma_x = exp(-relu(w_x * delta + b_x))
+    states_backward_after_sum()
+    # through gamma_x = exp(-relu(w_x * delta + b_x))
+    np.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
+    # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    np.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean)
+
+    dparams = {
+        "w_x": d_w_x,
+        "b_x": d_b_x,
+        "W_d": d_W_d,
+        "b_d": d_b_d,
+        "x_mean": d_x_mean,
+        "W_r": d_W_rzn[:H],
+        "U_r": d_U_rz[:H],
+        "V_r": d_V_rzn[:H],
+        "b_r": d_b_rzn[:H],
+        "W_z": d_W_rzn[H:2 * H],
+        "U_z": d_U_rz[H:2 * H],
+        "V_z": d_V_rzn[H:2 * H],
+        "b_z": d_b_rzn[H:2 * H],
+        "W_n": d_W_rzn[2 * H:3 * H],
+        "U_n": d_U_n,
+        "V_n": d_V_rzn[2 * H:3 * H],
+        "b_n": d_b_rzn[2 * H:3 * H],
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
+    return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -1354,6 +1704,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1408,7 +1782,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

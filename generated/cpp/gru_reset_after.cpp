@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -278,6 +279,214 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t W_n_x, const compute_t b_n,
+    const compute_t U_n_h, const compute_t b_hn, const compute_t h_prev, compute_t& h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    const compute_t z = sigmoid(z_pre);
+    // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    const compute_t n_pre = W_n_x + b_n + (U_n_h + b_hn) * r;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * n + z * h[t-1]
+    h = h_prev * z + (1 - z) * n_;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(b_hn_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t W_n_x, const compute_t b_n,
+    const compute_t U_n_h, const compute_t b_hn, compute_t& r, compute_t& z, compute_t& n_)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    r = sigmoid(r_pre);
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    const compute_t n_pre = W_n_x + b_n + (U_n_h + b_hn) * r;
+    n_ = tanh(n_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, z, n_;
+        states_backward_before_point(
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_hn_at[iH]),
+            r, z, n_);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, const compute_t n_, const compute_t r,
+    const compute_t h_prev, const compute_t U_n_h, const compute_t b_hn, compute_t& d_h, compute_t& d_n_pre,
+    compute_t& d_U_n_h, compute_t& d_z_pre, compute_t& d_r_pre)
+{
+    // through h = (1 - z) * n + z * h[t-1]
+    d_h = dy + d_h_next;
+    // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    const compute_t s1 = 1 - z;
+    const compute_t d_n = d_h * s1;
+    d_n_pre = (1 - square(n_)) * d_n;
+    d_U_n_h = r * d_n_pre;
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t d_z = (h_prev - n_) * d_h;
+    d_z_pre = z * d_z * s1;
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t d_r = (U_n_h + b_hn) * d_n_pre;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ U_rzn_h2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(U_rzn_h2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_hn_at[iH]),
+            d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_U_rzn_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_rzn_h + d_h * z;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_rzn_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_rzn_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_b_hn_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
+                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+        d_b_hn_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -74,6 +74,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -88,6 +89,23 @@ class Tape(NamedTuple):
     U_n_h: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -107,19 +125,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -175,6 +201,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     z = tape.z
     n = tape.n
     r = tape.r
@@ -246,6 +276,159 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rzn = scratch("U_rzn", (H, 3 * H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    U_rzn_h = scratch("U_rzn_h", (B, 3 * H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_step = kernel(
+        "states_forward_step", W_rzn_x, U_rzn_h, b_r, b_z, b_n, b_hn, h_rows,
+    )
+
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rzn[..., :H] = U_r.T
+    U_rzn[..., H:2 * H] = U_z.T
+    U_rzn[..., 2 * H:3 * H] = U_n.T
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        product(h_rows[t], U_rzn, U_rzn_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_hn = np.ascontiguousarray(params["b_hn"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_rzn2 = scratch("W_rzn2", (I, 3 * H), dtype)
+    U_rzn2 = scratch("U_rzn2", (3 * H, H), dtype)
+    W_nrz = scratch("W_nrz", (3 * H, I), dtype)
+    W_rzn_x2 = scratch("W_rzn_x2", (T, B, 3 * H), dtype)
+    U_rzn_h2 = scratch("U_rzn_h2", (T, B, 3 * H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_h_prev_U_rzn_h = scratch("d_h_prev_U_rzn_h", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_nrz = np.empty((3 * H, I), dtype)
+    d_U_rzn = np.empty((3 * H, H), dtype)
+    d_b_nrz = np.empty((3 * H,), dtype)
+    d_b_hn = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_before = kernel(
+        "states_backward_before", W_rzn_x2, U_rzn_h2, b_r, b_z, b_n, b_hn, r2, z2, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, z2, n2, r2, h_rows, U_rzn_h2, b_hn, d_h, d_parts,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h_prev_U_rzn_h, d_h, z2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_parts, r2, d_b_hn,
+    )
+
+    W_rzn2[..., :H] = W_r.T
+    W_rzn2[..., H:2 * H] = W_z.T
+    W_rzn2[..., 2 * H:3 * H] = W_n.T
+    U_rzn2[:H] = U_r
+    U_rzn2[H:2 * H] = U_z
+    U_rzn2[2 * H:3 * H] = U_n
+    W_nrz[:H] = W_rzn2[:, 2 * H:3 * H].T
+    W_nrz[H:2 * H] = W_rzn2[:, :H].T
+    W_nrz[2 * H:3 * H] = W_rzn2[:, H:2 * H].T
+    product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
+    product(h_rows[:-1].reshape(-1, H), U_rzn2.T, U_rzn_h2.reshape(-1, 3 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
+        states_backward_step2(t)
+
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+    product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    states_backward_after_sum()
+
+    dparams = {
+        "W_r": d_W_nrz[H:2 * H],
+        "U_r": d_U_rzn[:H],
+        "b_r": d_b_nrz[H:2 * H],
+        "W_z": d_W_nrz[2 * H:3 * H],
+        "U_z": d_U_rzn[H:2 * H],
+        "b_z": d_b_nrz[2 * H:3 * H],
+        "W_n": d_W_nrz[:H],
+        "b_n": d_b_nrz[:H],
+        "U_n": d_U_rzn[2 * H:3 * H],
+        "b_hn": d_b_hn,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -742,6 +925,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -796,7 +1003,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

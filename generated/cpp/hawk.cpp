@@ -110,10 +110,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -486,6 +487,435 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ Lambda_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t a_softplus;
+        states_forward_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, compute_t& i, compute_t& a,
+    compute_t& h_sqrt, compute_t& gelu_W_y_x)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    const compute_t r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.5) * W_y_x;
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, a, h_sqrt, gelu_W_y_x;
+        states_forward_before_point(
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            i, a, h_sqrt, gelu_W_y_x);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    compute_t& h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h = a * h_prev + h_sqrt * i * u;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            compute_t(a_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t h, const compute_t gelu_W_y_x, compute_t& y)
+{
+    // y = h * gelu(W_y @ x)
+    y = h * gelu_W_y_x;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        states_forward_after_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ Lambda_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t a_softplus;
+        states_backward_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus2_at[iH] = storage_t(a_softplus);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, const compute_t dy,
+    const compute_t h, compute_t& r, compute_t& i, compute_t& a, compute_t& h_sqrt, compute_t& gelu_W_y_x,
+    compute_t& d_W_y_x)
+{
+    // through r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    r = sigmoid(r_pre);
+    // through i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // through y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
+    const compute_t s2 = compute_t(0.5) * erfc(-s1);
+    gelu_W_y_x = W_y_x * s2;
+    const compute_t d_gelu_W_y_x = dy * h;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + s2) * d_gelu_W_y_x;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ai_u2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_W_y_x2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ gelu_W_y_x2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x;
+        states_backward_before_point(
+            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt2_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x2_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_h_next, const compute_t dy, const compute_t gelu_W_y_x, const compute_t a,
+    compute_t& d_h, compute_t& d_h_prev)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    d_h = d_h_next + dy * gelu_W_y_x;
+    d_h_prev = a * d_h;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gelu_W_y_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_h_prev;
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            d_h_next,
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x2_at[(t * B + iB) * H + iH]),
+            compute_t(a2_at[(t * B + iB) * H + iH]),
+            d_h, d_h_prev);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_h, const compute_t i, const compute_t u, const compute_t a, const compute_t h_sqrt,
+    const compute_t h_prev, const compute_t c, const compute_t a_softplus, const compute_t r,
+    compute_t& d_a_pre, compute_t& d_i_pre, compute_t& d_r_pre)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    const compute_t s1 = d_h * u;
+    const compute_t d_h_sqrt = i * s1;
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t d_a = d_h * h_prev - a * d_h_sqrt / h_sqrt;
+    d_a_pre = a * d_a;
+    // through i = sigmoid(W_i @ u + b_i)
+    const compute_t d_i = h_sqrt * s1;
+    d_i_pre = i * (1 - i) * d_i;
+    // through r = sigmoid(W_a @ u + b_a)
+    const compute_t d_r = -c * a_softplus * d_a_pre;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_W_y_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_ri_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_a_pre, d_i_pre, d_r_pre;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(a2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            d_a_pre, d_i_pre, d_r_pre);
+        d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+// through a = exp(-c * softplus(-Lambda) * r)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_a_softplus_a_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_a_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+        d_a_softplus_a_pre_at[iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_u_W_ai_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
+    compute_t& d_u)
+{
+    // through u = W_u @ x
+    d_u = d_u_W_ai_u + d_h * h_sqrt * i;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_u_W_ai_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_u;
+        states_backward_after2_point(
+            compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            d_u);
+        d_u_at[(iT * B + iB) * H + iH] = storage_t(d_u);
+    }
+}
+
+inline_point void states_backward_after3_point(
+    const compute_t d_x_u, const compute_t d_x_W_y_x, compute_t& d_x)
+{
+    d_x = d_x_u + d_x_W_y_x;
+}
+
+extern "C" void states_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_y_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_x_u_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_a_softplus_a_pre, const compute_t c, const compute_t a_softplus, compute_t& d_Lambda)
+{
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t d_a_softplus = -d_a_softplus_a_pre * c;
+    d_Lambda = expm1(-a_softplus) * d_a_softplus;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_a_softplus_a_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_Lambda_at = static_cast<storage_t*>(at[2]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_Lambda;
+        states_backward_finish_point(
+            compute_t(d_a_softplus_a_pre_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            d_Lambda);
+        d_Lambda_at[iH] = storage_t(d_Lambda);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -69,6 +69,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -87,6 +88,23 @@ class Tape(NamedTuple):
     r: np.ndarray  # (T, B, H)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -102,19 +120,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -180,6 +206,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     h_rows = tape.h_rows
     u_W_y_x = tape.u_W_y_x
     gelu_W_y_x = tape.gelu_W_y_x
@@ -272,6 +302,193 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    u_W_y_x = scratch("u_W_y_x", (T, B, 2 * H), dtype)
+    W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_once = kernel(
+        "states_forward_once", Lambda, a_softplus,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", W_ai_u, b_a, b_i, a_softplus, u_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", a, h_rows, h_sqrt, i, u_W_y_x,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", h_rows, gelu_W_y_x, y,
+    )
+
+    W_uy[..., :H] = W_u.T
+    W_uy[..., H:2 * H] = W_y.T
+    W_ai[..., :H] = W_a.T
+    W_ai[..., H:2 * H] = W_i.T
+    states_forward_once()
+    product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
+    states_forward_before()
+
+    states_forward_sequence()
+
+    states_forward_after()
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_u = np.ascontiguousarray(params["W_u"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    b_a = np.ascontiguousarray(params["b_a"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    Lambda = np.ascontiguousarray(params["Lambda"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    a_softplus2 = scratch("a_softplus2", (H,), dtype)
+    W_uy2 = scratch("W_uy2", (I, 2 * H), dtype)
+    W_ai2 = scratch("W_ai2", (H, 2 * H), dtype)
+    u_W_y_x2 = scratch("u_W_y_x2", (T, B, 2 * H), dtype)
+    W_ai_u2 = scratch("W_ai_u2", (T, B, 2 * H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    a2 = scratch("a2", (T, B, H), dtype)
+    h_sqrt2 = scratch("h_sqrt2", (T, B, H), dtype)
+    gelu_W_y_x2 = scratch("gelu_W_y_x2", (T, B, H), dtype)
+    d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
+    d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
+    d_h = scratch("d_h", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
+    d_ri_pre = scratch("d_ri_pre", (T, B, 2 * H), dtype)
+    d_u_W_ai_u = scratch("d_u_W_ai_u", (T, B, H), dtype)
+    d_u = scratch("d_u", (T, B, H), dtype)
+    d_x_u = scratch("d_x_u", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_u = np.empty((H, I), dtype)
+    d_W_ai = np.empty((2 * H, H), dtype)
+    d_b_ai = np.empty((2 * H,), dtype)
+    d_W_y = np.empty((H, I), dtype)
+    d_Lambda = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_once = kernel(
+        "states_backward_once", Lambda, a_softplus2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_ai_u2, b_a, b_i, a_softplus2, u_W_y_x2, dy, h_rows, r2, i2, a2, h_sqrt2,
+        gelu_W_y_x2, d_W_y_x,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_h_prev_rows, dy, gelu_W_y_x2, a2, d_h,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_h, i2, u_W_y_x2, a2, h_sqrt2, h_rows, a_softplus2, r2, d_a_pre, d_ri_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_a_pre, r2, d_a_softplus_a_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_u_W_ai_u, d_h, h_sqrt2, i2, d_u,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", d_x_u, d_x_W_y_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_a_softplus_a_pre, a_softplus2, d_Lambda,
+    )
+
+    W_uy2[..., :H] = W_u.T
+    W_uy2[..., H:2 * H] = W_y.T
+    W_ai2[..., :H] = W_a.T
+    W_ai2[..., H:2 * H] = W_i.T
+    states_backward_once()
+    product(x.reshape(-1, I), W_uy2, u_W_y_x2.reshape(-1, 2 * H))
+    product(u_W_y_x2.reshape(-1, 2 * H)[:, :H], W_ai2, W_ai_u2.reshape(-1, 2 * H))
+    states_backward_before()
+    # through y = h * gelu(W_y @ x)
+    product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
+
+    states_backward_sequence()
+
+    # through y = h * gelu(W_y @ x)
+    product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y)
+    states_backward_after()
+    # through a = exp(-c * softplus(-Lambda) * r)
+    states_backward_after_sum()
+    # through u = W_u @ x
+    product(d_ri_pre.reshape(-1, 2 * H), W_ai2.T, d_u_W_ai_u.reshape(-1, H))
+    product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x2.reshape(-1, 2 * H)[:, :H], d_W_ai)
+    np.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
+    states_backward_after2()
+    # through u = W_u @ x
+    product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
+    # through u = W_u @ x
+    product(d_u.reshape(-1, H).T, x.reshape(-1, I), d_W_u)
+    states_backward_after3()
+    states_backward_finish()
+
+    dparams = {
+        "W_u": d_W_u,
+        "W_a": d_W_ai[:H],
+        "b_a": d_b_ai[:H],
+        "W_i": d_W_ai[H:2 * H],
+        "b_i": d_b_ai[H:2 * H],
+        "Lambda": d_Lambda,
+        "W_y": d_W_y,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -810,6 +1027,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -864,7 +1105,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -105,10 +105,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -203,6 +204,100 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            u,
+            h_prev,
+            b,
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h, const compute_t u, compute_t& d_h_pre,
+    compute_t& d_h_prev)
+{
+    // through h = relu(W @ x + u * h[t-1] + b)
+    const compute_t d_h = dy + d_h_next;
+    d_h_pre = compute_t((h) > (0)) * d_h;
+    d_h_prev = u * d_h_pre;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_pre, d_h_prev;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            d_h_next,
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            u,
+            d_h_pre, d_h_prev);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        d_u_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

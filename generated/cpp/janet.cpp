@@ -107,10 +107,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -239,6 +240,174 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_fc_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, compute_t& g, compute_t& sigmoid_s,
+    compute_t& h_sigmoid)
+{
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    g = tanh(g_pre);
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    h_sigmoid = sigmoid(h_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_fc_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_sigmoid2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t g, sigmoid_s, h_sigmoid;
+        states_backward_before_point(
+            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            g, sigmoid_s, h_sigmoid);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        sigmoid_s2_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
+        h_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t g, const compute_t h_sigmoid,
+    const compute_t h_prev, const compute_t sigmoid_s, compute_t& d_h, compute_t& d_g_pre, compute_t& d_s)
+{
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    d_h = dy + d_h_next;
+    const compute_t d_h_sigmoid = -g * d_h;
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t d_h_pre = h_sigmoid * d_h_sigmoid * s1;
+    const compute_t d_sigmoid_s = h_prev * d_h;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_g = d_h * s1;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    d_s = sigmoid_s * (1 - sigmoid_s) * d_sigmoid_s + d_h_pre;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_sigmoid2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_s_g_pre_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_g_pre, d_s;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            d_h, d_g_pre, d_s);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_U_fc_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_fc_h + d_h * sigmoid_s;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_fc_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -64,6 +64,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -77,6 +78,23 @@ class Tape(NamedTuple):
     sigmoid_s: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -92,19 +110,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state, also the memory
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -153,6 +179,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     g = tape.g
     h_sigmoid = tape.h_sigmoid
     h_rows = tape.h_rows
@@ -208,6 +238,133 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    U_fc = scratch("U_fc", (H, 2 * H), dtype)
+    W_fc_x = scratch("W_fc_x", (T, B, 2 * H), dtype)
+    U_fc_h = scratch("U_fc_h", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_step = kernel(
+        "states_forward_step", W_fc_x, U_fc_h, b_f, b_c, h_rows,
+    )
+
+    W_fc[..., :H] = W_f.T
+    W_fc[..., H:2 * H] = W_c.T
+    U_fc[..., :H] = U_f.T
+    U_fc[..., H:2 * H] = U_c.T
+    product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
+
+    for t in range(T):
+        product(h_rows[t], U_fc, U_fc_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    U_c = np.ascontiguousarray(params["U_c"])
+    b_c = np.ascontiguousarray(params["b_c"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_fc2 = scratch("W_fc2", (I, 2 * H), dtype)
+    U_fc2 = scratch("U_fc2", (2 * H, H), dtype)
+    W_fc_x2 = scratch("W_fc_x2", (T, B, 2 * H), dtype)
+    U_fc_h2 = scratch("U_fc_h2", (T, B, 2 * H), dtype)
+    g2 = scratch("g2", (T, B, H), dtype)
+    sigmoid_s2 = scratch("sigmoid_s2", (T, B, H), dtype)
+    h_sigmoid2 = scratch("h_sigmoid2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_s_g_pre = scratch("d_s_g_pre", (T, B, 2 * H), dtype)
+    d_h_prev_U_fc_h = scratch("d_h_prev_U_fc_h", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_fc = np.empty((2 * H, I), dtype)
+    d_U_fc = np.empty((2 * H, H), dtype)
+    d_b_fc = np.empty((2 * H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_before = kernel(
+        "states_backward_before", W_fc_x2, U_fc_h2, b_f, b_c, g2, sigmoid_s2, h_sigmoid2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, g2, h_sigmoid2, h_rows, sigmoid_s2, d_h, d_s_g_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h_prev_U_fc_h, d_h, sigmoid_s2, d_h_prev_rows,
+    )
+
+    W_fc2[..., :H] = W_f.T
+    W_fc2[..., H:2 * H] = W_c.T
+    U_fc2[:H] = U_f
+    U_fc2[H:2 * H] = U_c
+    product(x.reshape(-1, I), W_fc2, W_fc_x2.reshape(-1, 2 * H))
+    product(h_rows[:-1].reshape(-1, H), U_fc2.T, U_fc_h2.reshape(-1, 2 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
+        states_backward_step2(t)
+
+    product(d_s_g_pre.reshape(-1, 2 * H), W_fc2.T, d_x.reshape(-1, I))
+    product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
+    product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
+    np.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
+
+    dparams = {
+        "W_f": d_W_fc[:H],
+        "U_f": d_U_fc[:H],
+        "b_f": d_b_fc[:H],
+        "W_c": d_W_fc[H:2 * H],
+        "U_c": d_U_fc[H:2 * H],
+        "b_c": d_b_fc[H:2 * H],
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -603,6 +760,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -657,7 +838,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -106,10 +106,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -225,6 +226,151 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_y_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_at[iB * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_forward_step2_point(
+    const compute_t V_h, const compute_t c, compute_t& y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    y = sigmoid(y_pre);
+}
+
+extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ V_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t y;
+        states_forward_step2_point(
+            compute_t(V_h_at[iB * O + iO]),
+            compute_t(c_at[iO]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ U_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_backward_before_point(
+            compute_t(U_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t y, compute_t& d_y_pre)
+{
+    // through y = sigmoid(V @ h + c)
+    const compute_t d_y = dy + d_y_next;
+    d_y_pre = y * (1 - y) * d_y;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], O = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_y_pre_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iO = 0; iO < O; ++iO)
+    {
+        compute_t d_y_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * O + iO]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * O + iO]),
+            compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
+            d_y_pre);
+        d_y_pre_at[(t * B + iB) * O + iO] = storage_t(d_y_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    d_h_pre = d_h * (1 - square(h));
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[4];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_pre;
+        states_backward_step2_point(
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(h2_at[(t * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

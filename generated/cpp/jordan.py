@@ -61,6 +61,7 @@ STATES = {
 OUTPUTS = {
     "y": ("O",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -72,6 +73,23 @@ class Tape(NamedTuple):
     h: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_rows: np.ndarray  # (T + 1, B, O)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, O, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -86,19 +104,27 @@ def init(I, O, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, O): output, fed back at the next step
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -151,6 +177,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     y_rows = tape.y_rows
     h = tape.h
     x = tape.x
@@ -208,6 +238,144 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    V = np.ascontiguousarray(params["V"])
+    c = np.ascontiguousarray(params["c"])
+    y_rows = np.empty((T + 1, B, O), dtype)
+    W_T = scratch("W_T", (O, H), dtype)
+    V_T = scratch("V_T", (H, O), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_y = scratch("W_y", (B, H), dtype)
+    h = scratch("h", (B, H), dtype)
+    V_h = scratch("V_h", (B, O), dtype)
+    y_rows[0] = state["y"]
+    states_forward_step = kernel(
+        "states_forward_step", U_x, W_y, b, h,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", V_h, c, y_rows,
+    )
+
+    W_T[...] = W.T
+    V_T[...] = V.T
+    # h = tanh(U @ x + W @ y[t-1] + b)
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(U @ x + W @ y[t-1] + b)
+        product(y_rows[t], W_T, W_y)
+        states_forward_step(t)
+        # y = sigmoid(V @ h + c)
+        product(h, V_T, V_h)
+        states_forward_step2(t)
+
+    tape = States(size, dtype, x, y_rows)
+    last = {"y": y_rows[T].copy()}
+    return y_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    y_rows = tape.y_rows
+    T, B, I, O, H = sizes = [size[axis] for axis in ("T", "B", "I", "O", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    U = np.ascontiguousarray(params["U"])
+    W = np.ascontiguousarray(params["W"])
+    b = np.ascontiguousarray(params["b"])
+    V = np.ascontiguousarray(params["V"])
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
+    U_x2 = scratch("U_x2", (T, B, H), dtype)
+    W_y2 = scratch("W_y2", (T, B, H), dtype)
+    h2 = scratch("h2", (T, B, H), dtype)
+    d_y_pre = scratch("d_y_pre", (T, B, O), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_U = np.empty((H, I), dtype)
+    d_W = np.empty((H, O), dtype)
+    d_b = np.empty((H,), dtype)
+    d_V = np.empty((O, H), dtype)
+    d_c = np.empty((O,), dtype)
+    d_y_prev_rows[T % 2] = dstate["y"]
+    states_backward_before = kernel(
+        "states_backward_before", U_x2, W_y2, b, h2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_y_prev_rows, y_rows, d_y_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h, h2, d_h_pre,
+    )
+
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    product(x.reshape(-1, I), U.T, U_x2.reshape(-1, H))
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    product(y_rows[:-1].reshape(-1, O), W.T, W_y2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through y = sigmoid(V @ h + c)
+        product(d_y_pre[t], V, d_h)
+        states_backward_step2(t)
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_h_pre[t], W, d_y_prev_rows[t % 2])
+
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    product(d_h_pre.reshape(-1, H), U, d_x.reshape(-1, I))
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_U)
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    product(d_h_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, O), d_W)
+    # through h = tanh(U @ x + W @ y[t-1] + b)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+    # through y = sigmoid(V @ h + c)
+    product(d_y_pre.reshape(-1, O).T, h2.reshape(-1, H), d_V)
+    # through y = sigmoid(V @ h + c)
+    np.sum(d_y_pre.reshape(-1, O), axis=0, out=d_c)
+
+    dparams = {
+        "U": d_U,
+        "W": d_W,
+        "b": d_b,
+        "V": d_V,
+        "c": d_c,
+    }
+    dstart = {"y": d_y_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -608,6 +776,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -662,7 +854,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

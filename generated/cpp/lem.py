@@ -77,6 +77,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -92,6 +93,24 @@ class Tape(NamedTuple):
     z_rows: np.ndarray  # (T + 1, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_rows: np.ndarray  # (T + 1, B, H)
+    z_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -113,19 +132,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -196,6 +223,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     dt_1_sigmoid = tape.dt_1_sigmoid
     dt_2_sigmoid = tape.dt_2_sigmoid
     y_tanh = tape.y_tanh
@@ -284,6 +315,191 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    y_rows = np.empty((T + 1, B, H), dtype)
+    z_rows = np.empty((T + 1, B, H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    W_12z = scratch("W_12z", (H, 3 * H), dtype)
+    W_y_T = scratch("W_y_T", (H, H), dtype)
+    V_12zy_x = scratch("V_12zy_x", (T, B, 4 * H), dtype)
+    W_12z_y = scratch("W_12z_y", (B, 3 * H), dtype)
+    dt_2 = scratch("dt_2", (B, H), dtype)
+    W_y_z = scratch("W_y_z", (B, H), dtype)
+    y_rows[0] = state["y"]
+    z_rows[0] = state["z"]
+    states_forward_step = kernel(
+        "states_forward_step", W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_2,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", W_y_z, V_12zy_x, b_y, dt_2, y_rows,
+    )
+
+    V_12zy[..., :H] = V_1.T
+    V_12zy[..., H:2 * H] = V_2.T
+    V_12zy[..., 2 * H:3 * H] = V_z.T
+    V_12zy[..., 3 * H:4 * H] = V_y.T
+    W_12z[..., :H] = W_1.T
+    W_12z[..., H:2 * H] = W_2.T
+    W_12z[..., 2 * H:3 * H] = W_z.T
+    W_y_T[...] = W_y.T
+    product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        product(y_rows[t], W_12z, W_12z_y)
+        states_forward_step(t)
+        # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(z_rows[t + 1], W_y_T, W_y_z)
+        states_forward_step2(t)
+
+    tape = States(size, dtype, x, y_rows, z_rows)
+    last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
+    return y_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    y_rows = tape.y_rows
+    z_rows = tape.z_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_1 = np.ascontiguousarray(params["W_1"])
+    V_1 = np.ascontiguousarray(params["V_1"])
+    b_1 = np.ascontiguousarray(params["b_1"])
+    W_2 = np.ascontiguousarray(params["W_2"])
+    V_2 = np.ascontiguousarray(params["V_2"])
+    b_2 = np.ascontiguousarray(params["b_2"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_y = np.ascontiguousarray(params["W_y"])
+    V_y = np.ascontiguousarray(params["V_y"])
+    b_y = np.ascontiguousarray(params["b_y"])
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    V_12zy2 = scratch("V_12zy2", (I, 4 * H), dtype)
+    W_12z2 = scratch("W_12z2", (3 * H, H), dtype)
+    V_12zy_x2 = scratch("V_12zy_x2", (T, B, 4 * H), dtype)
+    W_12z_y2 = scratch("W_12z_y2", (T, B, 3 * H), dtype)
+    dt_1_sigmoid2 = scratch("dt_1_sigmoid2", (T, B, H), dtype)
+    dt_12 = scratch("dt_12", (T, B, H), dtype)
+    dt_2_sigmoid2 = scratch("dt_2_sigmoid2", (T, B, H), dtype)
+    dt_22 = scratch("dt_22", (T, B, H), dtype)
+    z_tanh2 = scratch("z_tanh2", (T, B, H), dtype)
+    W_y_z2 = scratch("W_y_z2", (T, B, H), dtype)
+    y_tanh2 = scratch("y_tanh2", (T, B, H), dtype)
+    d_y = scratch("d_y", (B, H), dtype)
+    d_dt_1_dt_2_z_y_pre = scratch("d_dt_1_dt_2_z_y_pre", (T, B, 4 * H), dtype)
+    d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
+    d_y_prev_W_12z_y = scratch("d_y_prev_W_12z_y", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_12z = np.empty((3 * H, H), dtype)
+    d_V_12zy = np.empty((4 * H, I), dtype)
+    d_b_12zy = np.empty((4 * H,), dtype)
+    d_W_y = np.empty((H, H), dtype)
+    d_y_prev_rows[T % 2] = dstate["y"]
+    d_z_prev_rows[T % 2] = dstate["z"]
+    states_backward_before = kernel(
+        "states_backward_before", W_12z_y2, V_12zy_x2, b_1, b_2, b_z, W_y_z2, b_y, dt_1_sigmoid2, dt_12,
+        dt_2_sigmoid2, dt_22, z_tanh2, y_tanh2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_y_prev_rows, dt_22, y_tanh2, y_rows, dt_2_sigmoid2, d_y,
+        d_dt_1_dt_2_z_y_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh2, z_rows, dt_1_sigmoid2,
+        d_dt_1_dt_2_z_y_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+    )
+
+    V_12zy2[..., :H] = V_1.T
+    V_12zy2[..., H:2 * H] = V_2.T
+    V_12zy2[..., 2 * H:3 * H] = V_z.T
+    V_12zy2[..., 3 * H:4 * H] = V_y.T
+    W_12z2[:H] = W_1
+    W_12z2[H:2 * H] = W_2
+    W_12z2[2 * H:3 * H] = W_z
+    product(x.reshape(-1, I), V_12zy2, V_12zy_x2.reshape(-1, 4 * H))
+    product(y_rows[:-1].reshape(-1, H), W_12z2.T, W_12z_y2.reshape(-1, 3 * H))
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
+        states_backward_step2(t)
+        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+        states_backward_step3(t)
+
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2.T, d_x.reshape(-1, I))
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
+    np.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
+    # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
+
+    dparams = {
+        "W_1": d_W_12z[:H],
+        "V_1": d_V_12zy[:H],
+        "b_1": d_b_12zy[:H],
+        "W_2": d_W_12z[H:2 * H],
+        "V_2": d_V_12zy[H:2 * H],
+        "b_2": d_b_12zy[H:2 * H],
+        "W_z": d_W_12z[2 * H:3 * H],
+        "V_z": d_V_12zy[2 * H:3 * H],
+        "b_z": d_b_12zy[2 * H:3 * H],
+        "W_y": d_W_y,
+        "V_y": d_V_12zy[3 * H:4 * H],
+        "b_y": d_b_12zy[3 * H:4 * H],
+    }
+    dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -903,6 +1119,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -957,7 +1197,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -110,10 +110,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -534,6 +535,467 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t W_q_x, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = elu(W_q @ x) + 1
+    const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    q = elu_W_q_x + 1;
+    // k = elu(W_k @ x) + 1
+    const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    k_ = elu_W_k_x + 1;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, k_;
+        states_forward_before_point(
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
+{
+    // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    S = S_prev + v_k;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S;
+        const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        states_forward_sequence_point(
+            compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            S_prev,
+            S);
+        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+    }
+}
+
+inline_point void states_forward_sequence2_point(
+    const compute_t z_prev, const compute_t k_, compute_t& z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+}
+
+extern "C" void states_forward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t z;
+        const compute_t z_prev = compute_t(z_rows_at[(t * B + iB) * K + iK]);
+        states_forward_sequence2_point(
+            z_prev,
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            z);
+        z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" void states_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" void states_forward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t S_q, const compute_t z_q, compute_t& y)
+{
+    // y = (S @ q) / dot(z, q)
+    y = S_q / z_q;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ elu_W_q_x2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ elu_W_k_x2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_q2_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double z_q_total = 0;
+        #pragma omp simd reduction(+:z_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            // through q = elu(W_q @ x) + 1
+            const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+            const compute_t q = elu_W_q_x + 1;
+            // through k = elu(W_k @ x) + 1
+            const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+            const compute_t k_ = elu_W_k_x + 1;
+            elu_W_q_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            elu_W_k_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            // through y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+        }
+        const compute_t z_q = compute_t(z_q_total);
+        z_q2_at[iT * B + iB] = storage_t(z_q);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_q2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q2_at[(iT * B + iB) * K + iK]);
+        S_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_q2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t z_q = compute_t(z_q2_at[iT * B + iB]);
+        double d_z_q_y_total = 0;
+        #pragma omp simd reduction(+:d_z_q_y_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q2_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t d_S_q = dy / z_q;
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_z_q_y_total += dy * S_q;
+        }
+        const compute_t d_z_q_y = compute_t(d_z_q_y_total);
+
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_z_q = -d_z_q_y / square(z_q);
+        d_z_q_at[iT * B + iB] = storage_t(d_z_q);
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_q_S_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
+    compute_t& d_W_q_x)
+{
+    // through q = elu(W_q @ x) + 1
+    const compute_t d_q = d_q_S_q + d_z_q * z;
+    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ elu_W_q_x2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_W_q_x;
+        states_backward_before_point(
+            compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_q_at[iT * B + iB]),
+            compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
+            compute_t(elu_W_q_x2_at[(iT * B + iB) * K + iK]),
+            d_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_z_next, const compute_t d_z_q, const compute_t q, compute_t& d_z, compute_t& d_z_prev)
+{
+    // through z = z[t-1] + k
+    d_z = d_z_next + d_z_q * q;
+    d_z_prev = d_z;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_z, d_z_prev;
+        const compute_t d_z_next = compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+        states_backward_sequence_point(
+            d_z_next,
+            compute_t(d_z_q_at[t * B + iB]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
+            d_z, d_z_prev);
+        d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
+        d_z_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_z_prev);
+    }
+}
+
+inline_point void states_backward_sequence2_point(
+    const compute_t d_S_next, const compute_t d_S_q, const compute_t q, compute_t& d_S, compute_t& d_S_prev)
+{
+    // through S = S[t-1] + outer(v, k)
+    d_S = d_S_next + d_S_q * q;
+    d_S_prev = d_S;
+}
+
+extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_S, d_S_prev;
+        const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+        states_backward_sequence2_point(
+            d_S_next,
+            compute_t(d_S_q_at[(t * B + iB) * H + iH]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
+            d_S, d_S_prev);
+        d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+        d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+        d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_k_v_k, const compute_t d_z, const compute_t elu_W_k_x, compute_t& d_W_k_x)
+{
+    // through k = elu(W_k @ x) + 1
+    const compute_t d_k = d_k_v_k + d_z;
+    d_W_k_x = choose(compute_t((elu_W_k_x) > (0)), 1, elu_W_k_x + 1) * d_k;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ elu_W_k_x2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_W_k_x;
+        states_backward_after_point(
+            compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x2_at[(iT * B + iB) * K + iK]),
+            d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
+{
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -61,6 +61,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -78,6 +79,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    z_rows: np.ndarray  # (T + 1, B, K)
+    S_rows: np.ndarray  # (T + 1, B, H, K)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H, "K": K}
@@ -89,19 +108,27 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output, a mean of the values
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -173,6 +200,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     S_q = tape.S_q
     z_q = tape.z_q
     S_rows = tape.S_rows
@@ -261,6 +292,192 @@ def backward(params, tape, dy, dstate=None):
     dparams = {"W_q": d_W_q, "W_k": d_W_kv[:K], "W_v": d_W_kv[K:K + H]}
     dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    S_rows = np.empty((T + 1, B, H, K), dtype)
+    z_rows = np.empty((T + 1, B, K), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * K + H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    states_forward_before = kernel(
+        "states_forward_before", W_q_x_W_k_x_v, q, k,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", W_q_x_W_k_x_v, k, S_rows,
+    )
+    states_forward_sequence2 = kernel(
+        "states_forward_sequence2", z_rows, k,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", S_rows, q, S_q,
+    )
+    states_forward_after_sum2 = kernel(
+        "states_forward_after_sum2", z_rows, q, z_q,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", S_q, z_q, y,
+    )
+
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
+    states_forward_before()
+
+    states_forward_sequence()
+    states_forward_sequence2()
+
+    # y = (S @ q) / dot(z, q)
+    states_forward_after_sum()
+    # y = (S @ q) / dot(z, q)
+    states_forward_after_sum2()
+    states_forward_after()
+
+    tape = States(size, dtype, x, z_rows, S_rows)
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    z_rows = tape.z_rows
+    S_rows = tape.S_rows
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
+    W_qkv2 = scratch("W_qkv2", (I, 2 * K + H), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
+    W_q_x_W_k_x_v2 = scratch("W_q_x_W_k_x_v2", (T, B, 2 * K + H), dtype)
+    elu_W_q_x2 = scratch("elu_W_q_x2", (T, B, K), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    elu_W_k_x2 = scratch("elu_W_k_x2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
+    S_q2 = scratch("S_q2", (T, B, H), dtype)
+    z_q2 = scratch("z_q2", (T, B), dtype)
+    d_z_q = scratch("d_z_q", (T, B), dtype)
+    d_S_q = scratch("d_S_q", (T, B, H), dtype)
+    d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_z = scratch("d_z", (T, B, K), dtype)
+    d_S = scratch("d_S", (T, B, H, K), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, K + H), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_x_W_k_x_v = scratch("d_x_W_k_x_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
+    d_S_prev_rows[T % 2] = dstate["S"]
+    d_z_prev_rows[T % 2] = dstate["z"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", W_q_x_W_k_x_v2, z_rows, elu_W_q_x2, q2, elu_W_k_x2, k2, z_q2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", S_rows, q2, S_q2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", dy, S_q2, z_q2, d_z_q, d_S_q,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", d_S_q, S_rows, d_q_S_q,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", d_q_S_q, d_z_q, z_rows, elu_W_q_x2, d_W_q_x,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_z_prev_rows, d_z_q, q2, d_z,
+    )
+    states_backward_sequence2 = kernel(
+        "states_backward_sequence2", d_S_prev_rows, d_S_q, q2, d_S,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_S, k2, d_W_k_x_v,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_S, W_q_x_W_k_x_v2, d_k_v_k,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_k_v_k, d_z, elu_W_k_x2, d_W_k_x_v,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
+    )
+
+    W_qkv2[..., :K] = W_q.T
+    W_qkv2[..., K:2 * K] = W_k.T
+    W_qkv2[..., 2 * K:2 * K + H] = W_v.T
+    W_kv[:K] = W_qkv2[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
+    product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * K + H))
+    states_backward_before_rows()
+    # through y = (S @ q) / dot(z, q)
+    states_backward_before_sum()
+    states_backward_before_rows2()
+    # through y = (S @ q) / dot(z, q)
+    states_backward_before_sum2()
+    states_backward_before()
+    # through q = elu(W_q @ x) + 1
+    product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+
+    states_backward_sequence()
+    states_backward_sequence2()
+
+    # through S = S[t-1] + outer(v, k)
+    states_backward_after_sum()
+    # through S = S[t-1] + outer(v, k)
+    states_backward_after_sum2()
+    # through q = elu(W_q @ x) + 1
+    product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+    states_backward_after()
+    product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
+    states_backward_after2()
+
+    dparams = {"W_q": d_W_q, "W_k": d_W_kv[:K], "W_v": d_W_kv[K:K + H]}
+    dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -777,6 +994,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -831,7 +1072,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -71,6 +71,7 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -92,6 +93,24 @@ class Tape(NamedTuple):
     exp_nu: np.ndarray  # (H,)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_im_rows: np.ndarray  # (T + 1, B, H)
+    h_re_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -108,19 +127,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -190,6 +217,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     lam_re = tape.lam_re
     lam_im = tape.lam_im
     B_re_im_x = tape.B_re_im_x
@@ -322,6 +353,226 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    D = np.ascontiguousarray(params["D"])
+    h_re_rows = np.empty((T + 1, B, H), dtype)
+    h_im_rows = np.empty((T + 1, B, H), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    B_re_im_x = scratch("B_re_im_x", (T, B, 2 * H), dtype)
+    C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
+    C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_re_rows[0] = state["h_re"]
+    h_im_rows[0] = state["h_im"]
+    states_forward_once = kernel(
+        "states_forward_once", nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    B_re_im[..., :H] = B_re.T
+    B_re_im[..., H:2 * H] = B_im.T
+    states_forward_once()
+    product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
+
+    states_forward_sequence()
+
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+    # y = C_re @ h_re - C_im @ h_im + D * x
+    product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+    states_forward_after()
+
+    tape = States(size, dtype, x, h_im_rows, h_re_rows)
+    last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_im_rows = tape.h_im_rows
+    h_re_rows = tape.h_re_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    nu = np.ascontiguousarray(params["nu"])
+    theta = np.ascontiguousarray(params["theta"])
+    gamma_log = np.ascontiguousarray(params["gamma_log"])
+    B_re = np.ascontiguousarray(params["B_re"])
+    B_im = np.ascontiguousarray(params["B_im"])
+    C_re = np.ascontiguousarray(params["C_re"])
+    C_im = np.ascontiguousarray(params["C_im"])
+    D = np.ascontiguousarray(params["D"])
+    d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
+    d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
+    exp_nu2 = scratch("exp_nu2", (H,), dtype)
+    lam_re_exp2 = scratch("lam_re_exp2", (H,), dtype)
+    exp_theta2 = scratch("exp_theta2", (H,), dtype)
+    cos_exp_theta2 = scratch("cos_exp_theta2", (H,), dtype)
+    lam_re2 = scratch("lam_re2", (H,), dtype)
+    sin_exp_theta2 = scratch("sin_exp_theta2", (H,), dtype)
+    lam_im2 = scratch("lam_im2", (H,), dtype)
+    exp_gamma_log2 = scratch("exp_gamma_log2", (H,), dtype)
+    B_re_im2 = scratch("B_re_im2", (I, 2 * H), dtype)
+    B_re_im_x2 = scratch("B_re_im_x2", (T, B, 2 * H), dtype)
+    d_C_im_h_im = scratch("d_C_im_h_im", (T, B, I), dtype)
+    d_h_im_C_im_h_im = scratch("d_h_im_C_im_h_im", (T, B, H), dtype)
+    d_h_re_C_re_h_re = scratch("d_h_re_C_re_h_re", (T, B, H), dtype)
+    d_h_im = scratch("d_h_im", (T, B, H), dtype)
+    d_h_re = scratch("d_h_re", (T, B, H), dtype)
+    d_B_re_im_x = scratch("d_B_re_im_x", (T, B, 2 * H), dtype)
+    d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
+    d_exp_gamma_log_h_im = scratch("d_exp_gamma_log_h_im", (H,), dtype)
+    d_lam_im_h_re = scratch("d_lam_im_h_re", (H,), dtype)
+    d_lam_im_h_im = scratch("d_lam_im_h_im", (H,), dtype)
+    d_lam_re_h_re = scratch("d_lam_re_h_re", (H,), dtype)
+    d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
+    d_x_B_re_im_x = scratch("d_x_B_re_im_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_B_re_im = np.empty((2 * H, I), dtype)
+    d_C_re = np.empty((I, H), dtype)
+    d_C_im = np.empty((I, H), dtype)
+    d_D = np.empty((I,), dtype)
+    d_nu = np.empty((H,), dtype)
+    d_theta = np.empty((H,), dtype)
+    d_gamma_log = np.empty((H,), dtype)
+    d_h_re_prev_rows[T % 2] = dstate["h_re"]
+    d_h_im_prev_rows[T % 2] = dstate["h_im"]
+    states_backward_once = kernel(
+        "states_backward_once", nu, theta, gamma_log, exp_nu2, lam_re_exp2, exp_theta2, cos_exp_theta2,
+        lam_re2, sin_exp_theta2, lam_im2, exp_gamma_log2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", dy, d_C_im_h_im,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re,
+        lam_re2, lam_im2, d_h_im, d_h_re,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_h_re, B_re_im_x2, d_exp_gamma_log_h_re,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_h_im, B_re_im_x2, d_exp_gamma_log_h_im,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_h_re, h_im_rows, d_lam_im_h_re,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_h_im, h_re_rows, d_lam_im_h_im,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", d_h_re, h_re_rows, d_lam_re_h_re,
+    )
+    states_backward_after_sum6 = kernel(
+        "states_backward_after_sum6", d_h_im, h_im_rows, d_lam_re_h_im,
+    )
+    states_backward_after_sum7 = kernel(
+        "states_backward_after_sum7", dy, x, d_D,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_h_im, exp_gamma_log2, d_h_re, d_B_re_im_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_B_re_im_x, dy, D, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im,
+        lam_re_exp2, d_lam_re_h_re, d_lam_re_h_im, exp_theta2, cos_exp_theta2, sin_exp_theta2, exp_nu2,
+        exp_gamma_log2, d_nu, d_theta, d_gamma_log,
+    )
+
+    B_re_im2[..., :H] = B_re.T
+    B_re_im2[..., H:2 * H] = B_im.T
+    states_backward_once()
+    product(x.reshape(-1, I), B_re_im2, B_re_im_x2.reshape(-1, 2 * H))
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
+    states_backward_before()
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
+
+    states_backward_sequence()
+
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    states_backward_after_sum()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    states_backward_after_sum2()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    states_backward_after_sum3()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    states_backward_after_sum4()
+    # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    states_backward_after_sum5()
+    # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    states_backward_after_sum6()
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
+    # through y = C_re @ h_re - C_im @ h_im + D * x
+    states_backward_after_sum7()
+    states_backward_after()
+    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2.T, d_x_B_re_im_x.reshape(-1, I))
+    product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
+    states_backward_after2()
+    states_backward_finish()
+
+    dparams = {
+        "nu": d_nu,
+        "theta": d_theta,
+        "gamma_log": d_gamma_log,
+        "B_re": d_B_re_im[:H],
+        "B_im": d_B_re_im[H:2 * H],
+        "C_re": d_C_re,
+        "C_im": d_C_im,
+        "D": d_D,
+    }
+    dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -901,6 +1152,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -955,7 +1230,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -110,10 +110,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -275,6 +276,199 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c = f * c[t-1] + i * g
+    c = c_prev * f + i * g;
+    // h = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    h = o * tanh_c;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, h;
+        states_forward_step_point(
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& tanh_c)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = tanh(g_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f, g, o, tanh_c;
+        states_backward_before_point(
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            i, f, g, o, tanh_c);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t d_c_next,
+    const compute_t tanh_c, const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
+    compute_t& d_o_pre, compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_c_prev)
+{
+    // through h = o * tanh(c)
+    const compute_t d_h = dy + d_h_next;
+    const compute_t d_tanh_c = o * d_h;
+    // through c = f * c[t-1] + i * g
+    const compute_t d_c = d_c_next + (1 - square(tanh_c)) * d_tanh_c;
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t d_o = tanh_c * d_h;
+    d_o_pre = o * (1 - o) * d_o;
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = i * d_c;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = c_prev * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_i = g * d_c;
+    d_i_pre = i * (1 - i) * d_i;
+    d_c_prev = f * d_c;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -111,10 +111,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -663,6 +664,656 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_forward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+inline_point void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ W_ifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t i, f, o;
+        states_forward_step_point(
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i_at[iB * N + iN] = storage_t(i);
+        f_at[iB * N + iN] = storage_t(f);
+        o_at[iB * N + iN] = storage_t(o);
+    }
+}
+
+inline_point void states_forward_step2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t f,
+    const compute_t c_prev, const compute_t i, const compute_t o, compute_t& c, compute_t& y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    const compute_t z = tanh(z_pre);
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    // y = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t c, y;
+        states_forward_step2_point(
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(f_at[iB * N + iN]),
+            compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[iB * N + iN]),
+            compute_t(o_at[iB * N + iN]),
+            c, y);
+        c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" void states_forward_step_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iS = 0; iS < S; ++iS)
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" void states_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_sum3_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        z_sum3_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_sum22_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        z_sum22_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ W_ifo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t i, f, o;
+        states_backward_before_point(
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i2_at[(iT * B + iB) * N + iN] = storage_t(i);
+        f2_at[(iT * B + iB) * N + iN] = storage_t(f);
+        o2_at[(iT * B + iB) * N + iN] = storage_t(o);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t c,
+    const compute_t o, compute_t& z, compute_t& tanh_c, compute_t& y)
+{
+    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    z = tanh(z_pre);
+    // through y = o * tanh(c)
+    tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ z_sum3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_sum22_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t z, tanh_c, y;
+        states_backward_before2_point(
+            compute_t(z_sum3_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum22_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
+            compute_t(o2_at[(iT * B + iB) * N + iN]),
+            z, tanh_c, y);
+        z2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
+        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, compute_t& d_h)
+{
+    // through h = sum(sum(W_h * y))
+    d_h = dy + d_h_next;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h, compute_t& d_h_sum)
+{
+    // through h = sum(sum(W_h * y))
+    d_h_sum = d_h;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_h_sum;
+        states_backward_step2_point(
+            compute_t(d_h_at[iB * H + iH]),
+            d_h_sum);
+        d_h_sum_at[((t * B + iB) * H + iH) * N + iN] = storage_t(d_h_sum);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" void states_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_h_sum_at[((t * B + iB) * H + iH) * N + iN])
+                * compute_t(W_h_at[(iH * N + iN) * S + iS]);
+        d_y_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_f_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t o = compute_t(o2_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i2_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f2_at[(t * B + iB) * N + iN]);
+        double d_o_total = 0;
+        double d_f_total = 0;
+        double d_i_total = 0;
+        #pragma omp simd reduction(+:d_o_total, d_f_total, d_i_total)
+        for (int64 iS = 0; iS < S; ++iS) {
+            const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_tanh_c = d_y * o;
+            // through c = f * c[t-1] + i * z
+            const compute_t d_c = (1 - square(tanh_c)) * d_tanh_c + d_c_next;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_z = i * d_c;
+            const compute_t d_z_pre = (1 - square(z)) * d_z;
+            const compute_t d_c_prev = f * d_c;
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_o_total += d_y * tanh_c;
+            d_f_total += d_c * c_prev;
+            d_i_total += d_c * z;
+        }
+        const compute_t d_o = compute_t(d_o_total);
+        const compute_t d_f = compute_t(d_f_total);
+        const compute_t d_i = compute_t(d_i_total);
+        d_o_at[iB * N + iN] = storage_t(d_o);
+        d_f_at[iB * N + iN] = storage_t(d_f);
+        d_i_at[iB * N + iN] = storage_t(d_i);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_prev_z_sum2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iN = 0; iN < N; ++iN)
+        #pragma omp simd reduction(+:total)
+        for (int64 iS = 0; iS < S; ++iS)
+            total += compute_t(d_z_pre_at[((t * B + iB) * N + iN) * S + iS])
+                * compute_t(U_z_at[(iN * S + iS) * H + iH]);
+        d_h_prev_z_sum2_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_step3_point(
+    const compute_t d_o, const compute_t o, const compute_t d_f, const compute_t f, const compute_t d_i,
+    const compute_t i, compute_t& d_o_pre, compute_t& d_f_pre, compute_t& d_i_pre)
+{
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    d_o_pre = d_o * o * (1 - o);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    d_f_pre = d_f * f * (1 - f);
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    d_i_pre = d_i * i * (1 - i);
+}
+
+extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_ifo_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_o_pre, d_f_pre, d_i_pre;
+        states_backward_step3_point(
+            compute_t(d_o_at[iB * N + iN]),
+            compute_t(o2_at[(t * B + iB) * N + iN]),
+            compute_t(d_f_at[iB * N + iN]),
+            compute_t(f2_at[(t * B + iB) * N + iN]),
+            compute_t(d_i_at[iB * N + iN]),
+            compute_t(i2_at[(t * B + iB) * N + iN]),
+            d_o_pre, d_f_pre, d_i_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
+    }
+}
+
+inline_point void states_backward_step4_point(
+    const compute_t d_h_prev_U_ifo_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_ifo_h + d_h_prev_z_sum2;
+}
+
+extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_z_sum2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step4_point(
+            compute_t(d_h_prev_U_ifo_h_at[iB * H + iH]),
+            compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_z_sum_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iN = 0; iN < N; ++iN)
+        #pragma omp simd reduction(+:total)
+        for (int64 iS = 0; iS < S; ++iS)
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(W_z_at[(iN * S + iS) * I + iI]);
+        d_x_z_sum_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[2]);
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_W_z_at[(iN * S + iS) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_U_z_at = static_cast<storage_t*>(at[2]);
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        d_U_z_at[(iN * S + iS) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_z_at = static_cast<storage_t*>(at[1]);
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS]);
+        d_b_z_at[iN * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+        d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_x_W_ifo_x, const compute_t d_x_z_sum, compute_t& d_x)
+{
+    d_x = d_x_W_ifo_x + d_x_z_sum;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_ifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_z_sum_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after_point(
+            compute_t(d_x_W_ifo_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -85,6 +85,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -101,6 +102,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, N, S)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, N, S, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -123,19 +142,27 @@ def init(I, H, N, S, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): projection of all cell outputs
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -225,6 +252,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     o = tape.o
     tanh_c = tape.tanh_c
     i = tape.i
@@ -368,6 +399,278 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, N, S), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
+    W_ifo_x = scratch("W_ifo_x", (T, B, 3 * N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    U_ifo_h = scratch("U_ifo_h", (B, 3 * N), dtype)
+    i = scratch("i", (B, N), dtype)
+    f = scratch("f", (B, N), dtype)
+    o = scratch("o", (B, N), dtype)
+    z_sum2 = scratch("z_sum2", (B, N, S), dtype)
+    y = scratch("y", (B, N, S), dtype)
+    h_sum = scratch("h_sum", (B, H, N), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    states_forward_before_sum = kernel(
+        "states_forward_before_sum", W_z, x, z_sum,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", U_z, h_rows, z_sum2,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    states_forward_step_sum2 = kernel(
+        "states_forward_step_sum2", W_h, y, h_sum,
+    )
+    states_forward_step_sum3 = kernel(
+        "states_forward_step_sum3", h_sum, h_rows,
+    )
+
+    W_ifo[..., :N] = W_i.T
+    W_ifo[..., N:2 * N] = W_f.T
+    W_ifo[..., 2 * N:3 * N] = W_o.T
+    U_ifo[..., :N] = U_i.T
+    U_ifo[..., N:2 * N] = U_f.T
+    U_ifo[..., 2 * N:3 * N] = U_o.T
+    product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
+    # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_forward_before_sum()
+
+    for t in range(T):
+        product(h_rows[t], U_ifo, U_ifo_h)
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_forward_step_sum(t)
+        states_forward_step(t)
+        states_forward_step2(t)
+        # h = sum(sum(W_h * y))
+        states_forward_step_sum2(t)
+        # h = sum(sum(W_h * y))
+        states_forward_step_sum3(t)
+
+    tape = States(size, dtype, x, h_rows, c_rows)
+    last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    c_rows = tape.c_rows
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
+    W_ifo2 = scratch("W_ifo2", (I, 3 * N), dtype)
+    U_ifo2 = scratch("U_ifo2", (3 * N, H), dtype)
+    W_ifo_x2 = scratch("W_ifo_x2", (T, B, 3 * N), dtype)
+    z_sum3 = scratch("z_sum3", (T, B, N, S), dtype)
+    U_ifo_h2 = scratch("U_ifo_h2", (T, B, 3 * N), dtype)
+    i2 = scratch("i2", (T, B, N), dtype)
+    f2 = scratch("f2", (T, B, N), dtype)
+    o2 = scratch("o2", (T, B, N), dtype)
+    z_sum22 = scratch("z_sum22", (T, B, N, S), dtype)
+    z2 = scratch("z2", (T, B, N, S), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, N, S), dtype)
+    y2 = scratch("y2", (T, B, N, S), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
+    d_y = scratch("d_y", (B, N, S), dtype)
+    d_z_pre = scratch("d_z_pre", (T, B, N, S), dtype)
+    d_o = scratch("d_o", (B, N), dtype)
+    d_ifo_pre = scratch("d_ifo_pre", (T, B, 3 * N), dtype)
+    d_f = scratch("d_f", (B, N), dtype)
+    d_i = scratch("d_i", (B, N), dtype)
+    d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
+    d_h_prev_U_ifo_h = scratch("d_h_prev_U_ifo_h", (B, H), dtype)
+    d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
+    d_x_W_ifo_x = scratch("d_x_W_ifo_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_ifo = np.empty((3 * N, I), dtype)
+    d_U_ifo = np.empty((3 * N, H), dtype)
+    d_b_ifo = np.empty((3 * N,), dtype)
+    d_W_z = np.empty((N, S, I), dtype)
+    d_U_z = np.empty((N, S, H), dtype)
+    d_b_z = np.empty((N, S), dtype)
+    d_W_h = np.empty((H, N, S), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", W_z, x, z_sum3,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", U_z, h_rows, z_sum22,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_ifo_x2, U_ifo_h2, b_i, b_f, b_o, i2, f2, o2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", z_sum3, z_sum22, b_z, c_rows, o2, z2, tanh_c2, y2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, d_h,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_h, d_h_sum,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", d_h_sum, W_h, d_y,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", d_y, tanh_c2, o2, d_c_prev_rows, i2, z2, f2, c_rows, d_o, d_z_pre, d_f,
+        d_i,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", d_z_pre, U_z, d_h_prev_z_sum2,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_o, o2, d_f, f2, d_i, i2, d_ifo_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", d_h_prev_U_ifo_h, d_h_prev_z_sum2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_z_pre, W_z, d_x_z_sum,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_z_pre, x, d_W_z,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_z_pre, h_rows, d_U_z,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_z_pre, d_b_z,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", d_h_sum, y2, d_W_h,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_x_W_ifo_x, d_x_z_sum, d_x,
+    )
+
+    W_ifo2[..., :N] = W_i.T
+    W_ifo2[..., N:2 * N] = W_f.T
+    W_ifo2[..., 2 * N:3 * N] = W_o.T
+    U_ifo2[:N] = U_i
+    U_ifo2[N:2 * N] = U_f
+    U_ifo2[2 * N:3 * N] = U_o
+    product(x.reshape(-1, I), W_ifo2, W_ifo_x2.reshape(-1, 3 * N))
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_before_sum()
+    product(h_rows[:-1].reshape(-1, H), U_ifo2.T, U_ifo_h2.reshape(-1, 3 * N))
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_before_sum2()
+    states_backward_before()
+    states_backward_before2()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        states_backward_step2(t)
+        # through h = sum(sum(W_h * y))
+        states_backward_step_sum(t)
+        states_backward_step_rows(t)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_step_sum2(t)
+        states_backward_step3(t)
+        product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+        states_backward_step4(t)
+
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_after_sum()
+    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2.T, d_x_W_ifo_x.reshape(-1, I))
+    product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
+    product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
+    np.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_after_sum2()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_after_sum3()
+    # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    states_backward_after_sum4()
+    # through h = sum(sum(W_h * y))
+    states_backward_after_sum5()
+    states_backward_after()
+
+    dparams = {
+        "W_i": d_W_ifo[:N],
+        "U_i": d_U_ifo[:N],
+        "b_i": d_b_ifo[:N],
+        "W_f": d_W_ifo[N:2 * N],
+        "U_f": d_U_ifo[N:2 * N],
+        "b_f": d_b_ifo[N:2 * N],
+        "W_o": d_W_ifo[2 * N:3 * N],
+        "U_o": d_U_ifo[2 * N:3 * N],
+        "b_o": d_b_ifo[2 * N:3 * N],
+        "W_z": d_W_z,
+        "U_z": d_U_z,
+        "b_z": d_b_z,
+        "W_h": d_W_h,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1174,6 +1477,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1228,7 +1555,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -112,10 +112,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -129,7 +130,7 @@ inline_point void forward_before_point(
 
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], H = sizes[3];
+    const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
     const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
@@ -139,7 +140,7 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t k_;
         forward_before_point(
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             k_);
@@ -444,7 +445,7 @@ inline_point void backward_after2_point(
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], H = sizes[3];
+    const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
     const storage_t* __restrict__ d_k_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_k_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
@@ -461,7 +462,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_k_c_at[iT * H + iH]),
             compute_t(d_k_h_at[iT * H + iH]),
             compute_t(k_at[iT * H + iH]),
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             d_k_pre_by_mu, d_k_pre_by_sigma);
@@ -471,6 +472,415 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
+    const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t k_;
+        states_forward_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+inline_point void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c_new = f * c[t-1] + i * g
+    const compute_t c_new = c_prev * f + i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t tanh_c_new = tanh(c_new);
+    h = k_ * o * tanh_c_new + h_prev * s1;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, h;
+        states_forward_step_point(
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
+    const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t k_;
+        states_backward_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k2_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = tanh(g_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+    // through c_new = f * c[t-1] + i * g
+    c_new = c_prev * f + i * g;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f, g, o, c_new, tanh_c_new;
+        states_backward_before2_point(
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            i, f, g, o, c_new, tanh_c_new);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t k_, const compute_t o,
+    const compute_t d_c_next, const compute_t tanh_c_new, const compute_t i, const compute_t g,
+    const compute_t c_prev, const compute_t f, compute_t& d_h, compute_t& d_o_pre, compute_t& d_g_pre,
+    compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_c_prev)
+{
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_h = dy + d_h_next;
+    const compute_t s1 = k_ * d_h;
+    const compute_t d_tanh_c_new = o * s1;
+    // through c_new = f * c[t-1] + i * g
+    const compute_t d_c_new = k_ * d_c_next + (1 - square(tanh_c_new)) * d_tanh_c_new;
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t d_o = tanh_c_new * s1;
+    d_o_pre = o * (1 - o) * d_o;
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = i * d_c_new;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = c_prev * d_c_new;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_i = g * d_c_new;
+    d_i_pre = i * (1 - i) * d_i;
+    d_c_prev = (1 - k_) * d_c_next + f * d_c_new;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(k2_at[t * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_U_ifgo_h, const compute_t d_h, const compute_t k_, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_ifgo_h + d_h * (1 - k_);
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_ifgo_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_ifgo_h_at[iB * H + iH]),
+            compute_t(d_h_at[(t * B + iB) * H + iH]),
+            compute_t(k2_at[t * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_c_next, const compute_t c_new, const compute_t c_prev, const compute_t d_h,
+    const compute_t o, const compute_t tanh_c_new, const compute_t h_prev, compute_t& d_c_by_k,
+    compute_t& d_h_by_k)
+{
+    // through c = k * c_new + (1 - k) * c[t-1]
+    d_c_by_k = d_c_next * (c_new - c_prev);
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_h_by_k = d_h * (o * tanh_c_new - h_prev);
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_c_by_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_by_k_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_c_by_k, d_h_by_k;
+        states_backward_after_point(
+            compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(o2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            d_c_by_k, d_h_by_k);
+        d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
+        d_h_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_k);
+    }
+}
+
+// through c = k * c_new + (1 - k) * c[t-1]
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_c_by_k_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_k_c_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_c_by_k_at[(iT * B + iB) * H + iH]);
+        d_k_c_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_by_k_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_k_h_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_by_k_at[(iT * B + iB) * H + iH]);
+        d_k_h_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_,
+    const compute_t mu, const compute_t sigma, compute_t& d_k_pre_by_mu, compute_t& d_k_pre_by_sigma)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t d_k = d_k_c + d_k_h;
+    const compute_t d_k_pre = k_ * d_k;
+    d_k_pre_by_mu = -(2 * mu - 2 * t_) * d_k_pre / square(sigma);
+    d_k_pre_by_sigma = 2 * square((t_ - mu)) * d_k_pre / pow(sigma, compute_t(3));
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
+    const storage_t* __restrict__ d_k_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_k_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_k_pre_by_mu_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_k_pre_by_sigma_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_k_pre_by_mu, d_k_pre_by_sigma;
+        states_backward_after2_point(
+            compute_t(d_k_c_at[iT * H + iH]),
+            compute_t(d_k_h_at[iT * H + iH]),
+            compute_t(k2_at[iT * H + iH]),
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            d_k_pre_by_mu, d_k_pre_by_sigma);
+        d_k_pre_by_mu_at[iT * H + iH] = storage_t(d_k_pre_by_mu);
+        d_k_pre_by_sigma_at[iT * H + iH] = storage_t(d_k_pre_by_sigma);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

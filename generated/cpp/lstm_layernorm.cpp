@@ -124,10 +124,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -852,6 +853,897 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
+        m_w_at[iT * B + iB] = storage_t(m_w);
+        double s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
+        s_w_at[iT * B + iB] = storage_t(s_w);
+    }
+}
+
+extern "C" void states_forward_step_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        m_u_at[iB] = storage_t(m_u);
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        s_u_at[iB] = storage_t(s_u);
+    }
+}
+
+extern "C" void states_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[23]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
+
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double sum_w_total = 0;
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_w_total, sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through m_w = mean(w)
+            sum_w_total += w;
+            // through m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s1 = compute_t(0.25) / H_;
+        const compute_t m_w = sum_w * s1;
+        // through m_u = mean(u)
+        const compute_t m_u = sum_u * s1;
+        m_w2_at[iT * B + iB] = storage_t(m_w);
+        m_u2_at[iT * B + iB] = storage_t(m_u);
+        double s_w_sum_total = 0;
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total, s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_w_sum_total += s_w_sum_arg;
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
+
+        const compute_t eps = compute_t(1e-5);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s2 = compute_t(0.25) / H_;
+        const compute_t s_w_pre = eps + s_w_sum * s2;
+        const compute_t s_w = sqrt(s_w_pre);
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = eps + s_u_sum * s2;
+        const compute_t s_u = sqrt(s_u_pre);
+        s_w2_at[iT * B + iB] = storage_t(s_w);
+        s_u2_at[iT * B + iB] = storage_t(s_u);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ c_std2_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[28]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+            f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+            g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+            o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
+
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred2_at[(iT * B + iB) * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
+
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        c_std2_at[iT * B + iB] = storage_t(c_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred = compute_t(c_centred2_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+        }
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ c_std2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[29]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        double sum_d_layer_norm_c_total = 0;
+        double d_layer_norm_c_dot_total = 0;
+        double d_s_u_o_pre_total = 0;
+        double d_m_u_o_pre_total = 0;
+        #pragma omp simd reduction(+:sum_d_layer_norm_c_total, d_layer_norm_c_dot_total, d_s_u_o_pre_total, \
+            d_m_u_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t o = compute_t(o2_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh2_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u2_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t d_h = dy + d_h_next;
+            const compute_t d_h_tanh = o * d_h;
+            const compute_t d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
+            const compute_t d_layer_norm_c = gamma_c * d_h_pre;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o = h_tanh * d_h;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            const compute_t d_o_pre_by_s_u = -gamma_uo * (u_o - m_u) * d_o_pre / square(s_u);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
+            d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
+            sum_d_layer_norm_c_total += d_layer_norm_c;
+            d_layer_norm_c_dot_total += layer_norm_c * d_layer_norm_c;
+            d_s_u_o_pre_total += d_o_pre_by_s_u;
+            d_m_u_o_pre_total += d_o_pre * gamma_uo;
+        }
+        const compute_t sum_d_layer_norm_c = compute_t(sum_d_layer_norm_c_total);
+        const compute_t d_layer_norm_c_dot = compute_t(d_layer_norm_c_dot_total);
+        const compute_t d_s_u_o_pre = compute_t(d_s_u_o_pre_total);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_total);
+        d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
+
+        const compute_t H_ = compute_t(H);
+        const compute_t c_std = compute_t(c_std2_at[t * B + iB]);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+        const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
+        double d_s_u_i_pre_total = 0;
+        double d_s_u_f_pre_total = 0;
+        double d_s_u_g_pre_total = 0;
+        double d_m_u_i_pre_total = 0;
+        double d_m_u_f_pre_total = 0;
+        double d_m_u_g_pre_total = 0;
+        #pragma omp simd reduction(+:d_s_u_i_pre_total, d_s_u_f_pre_total, d_s_u_g_pre_total, d_m_u_i_pre_total, \
+            d_m_u_f_pre_total, d_m_u_g_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i2_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g2_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f2_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u2_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u2_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u2_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            // through c = f * c[t-1] + i * g
+            const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
+                c_std + d_c_next;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g = i * d_c;
+            const compute_t d_g_pre = (1 - square(g)) * d_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f = c_prev * d_c;
+            const compute_t d_f_pre = f * (1 - f) * d_f;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_i = g * d_c;
+            const compute_t d_i_pre = i * (1 - i) * d_i;
+            const compute_t s1 = 1 / square(s_u);
+            const compute_t d_i_pre_by_s_u = -(u_i - m_u) * gamma_ui * d_i_pre * s1;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s1;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s1;
+            const compute_t d_c_prev = f * d_c;
+            d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
+            d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+            d_s_u_i_pre_total += d_i_pre_by_s_u;
+            d_s_u_f_pre_total += d_f_pre_by_s_u;
+            d_s_u_g_pre_total += d_g_pre_by_s_u;
+            d_m_u_i_pre_total += d_i_pre * gamma_ui;
+            d_m_u_f_pre_total += d_f_pre * gamma_uf;
+            d_m_u_g_pre_total += d_g_pre * gamma_ug;
+        }
+        const compute_t d_s_u_i_pre = compute_t(d_s_u_i_pre_total);
+        const compute_t d_s_u_f_pre = compute_t(d_s_u_f_pre_total);
+        const compute_t d_s_u_g_pre = compute_t(d_s_u_g_pre_total);
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_total);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_total);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_total);
+        d_m_u_i_pre_at[iB] = storage_t(d_m_u_i_pre);
+        d_m_u_f_pre_at[iB] = storage_t(d_m_u_f_pre);
+        d_m_u_g_pre_at[iB] = storage_t(d_m_u_g_pre);
+
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_s_u = d_s_u_o_pre + d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre;
+        const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
+        const compute_t d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
+        d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
+    }
+}
+
+extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
+        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
+        double d_m_u_s_u_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_m_u_s_u_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t d_s_u_sum_arg = d_s_u_sum;
+            const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
+            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
+        }
+        const compute_t d_m_u_s_u_sum_arg = compute_t(d_m_u_s_u_sum_arg_total);
+
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
+        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_u = mean(u)
+        const compute_t s1 = 1 / s_u;
+        const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 -
+            d_m_u_o_pre * s1;
+        const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through u = concat(u_i, u_f, u_g, u_o)
+            const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
+            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+        }
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t gamma_uo, const compute_t s_u,
+    const compute_t d_u_g_u, const compute_t d_g_pre, const compute_t gamma_ug, const compute_t d_u_f_u,
+    const compute_t d_f_pre, const compute_t gamma_uf, const compute_t d_u_i_u, const compute_t d_i_pre,
+    const compute_t gamma_ui, compute_t& d_u_o, compute_t& d_u_g, compute_t& d_u_f, compute_t& d_u_i)
+{
+    // through u_o = U_o @ h[t-1]
+    const compute_t s1 = 1 / s_u;
+    d_u_o = d_u_o_u + d_o_pre * gamma_uo * s1;
+    // through u_g = U_g @ h[t-1]
+    d_u_g = d_u_g_u + d_g_pre * gamma_ug * s1;
+    // through u_f = U_f @ h[t-1]
+    d_u_f = d_u_f_u + d_f_pre * gamma_uf * s1;
+    // through u_i = U_i @ h[t-1]
+    d_u_i = d_u_i_u + d_i_pre * gamma_ui * s1;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_u_ifgo_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_u_o, d_u_g, d_u_f, d_u_i;
+        states_backward_step_point(
+            compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_uo_at[iH]),
+            compute_t(s_u2_at[t * B + iB]),
+            compute_t(d_u_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_g_pre_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_ug_at[iH]),
+            compute_t(d_u_at[iB * (4 * H) + H + iH]),
+            compute_t(d_f_pre_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_uf_at[iH]),
+            compute_t(d_u_at[iB * (4 * H) + iH]),
+            compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_ui_at[iH]),
+            d_u_o, d_u_g, d_u_f, d_u_i);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
+    }
+}
+
+// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_gamma_c_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(layer_norm_c2_at[(iT * B + iB) * H + iH]);
+        d_gamma_c_at[iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[26]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        double d_m_w_i_pre_total = 0;
+        double d_m_w_f_pre_total = 0;
+        double d_m_w_g_pre_total = 0;
+        double d_m_w_o_pre_total = 0;
+        double d_s_w_i_pre_total = 0;
+        double d_s_w_f_pre_total = 0;
+        double d_s_w_g_pre_total = 0;
+        double d_s_w_o_pre_total = 0;
+        #pragma omp simd reduction(+:d_m_w_i_pre_total, d_m_w_f_pre_total, d_m_w_g_pre_total, d_m_w_o_pre_total, \
+            d_s_w_i_pre_total, d_s_w_f_pre_total, d_s_w_g_pre_total, d_s_w_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / square(s_w);
+            const compute_t s2 = d_i_pre * (w_i - m_w);
+            const compute_t d_i_pre_by_s_w = -gamma_wi * s1 * s2;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s3 = d_f_pre * (w_f - m_w);
+            const compute_t d_f_pre_by_s_w = -gamma_wf * s1 * s3;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s4 = d_g_pre * (w_g - m_w);
+            const compute_t d_g_pre_by_s_w = -gamma_wg * s1 * s4;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s5 = d_o_pre * (w_o - m_w);
+            const compute_t d_o_pre_by_s_w = -gamma_wo * s1 * s5;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s6 = 1 / s_w;
+            const compute_t d_i_pre_by_gamma_wi = s2 * s6;
+            const compute_t s7 = 1 / s_u;
+            const compute_t d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u) * s7;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_gamma_wf = s3 * s6;
+            const compute_t d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u) * s7;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_gamma_wg = s4 * s6;
+            const compute_t d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u) * s7;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o_pre_by_gamma_wo = s5 * s6;
+            const compute_t d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
+            d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
+            d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
+            d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
+            d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
+            d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
+            d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
+            d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
+            d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
+            d_m_w_i_pre_total += d_i_pre * gamma_wi;
+            d_m_w_f_pre_total += d_f_pre * gamma_wf;
+            d_m_w_g_pre_total += d_g_pre * gamma_wg;
+            d_m_w_o_pre_total += d_o_pre * gamma_wo;
+            d_s_w_i_pre_total += d_i_pre_by_s_w;
+            d_s_w_f_pre_total += d_f_pre_by_s_w;
+            d_s_w_g_pre_total += d_g_pre_by_s_w;
+            d_s_w_o_pre_total += d_o_pre_by_s_w;
+        }
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_total);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_total);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_total);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_total);
+        const compute_t d_s_w_i_pre = compute_t(d_s_w_i_pre_total);
+        const compute_t d_s_w_f_pre = compute_t(d_s_w_f_pre_total);
+        const compute_t d_s_w_g_pre = compute_t(d_s_w_g_pre_total);
+        const compute_t d_s_w_o_pre = compute_t(d_s_w_o_pre_total);
+        d_m_w_i_pre_at[iT * B + iB] = storage_t(d_m_w_i_pre);
+        d_m_w_f_pre_at[iT * B + iB] = storage_t(d_m_w_f_pre);
+        d_m_w_g_pre_at[iT * B + iB] = storage_t(d_m_w_g_pre);
+        d_m_w_o_pre_at[iT * B + iB] = storage_t(d_m_w_o_pre);
+
+        const compute_t H_ = compute_t(H);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
+        const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
+        const compute_t d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
+        d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
+    }
+}
+
+extern "C" void states_backward_after_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
+        double d_m_w_s_w_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_m_w_s_w_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t d_s_w_sum_arg = d_s_w_sum;
+            const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
+        }
+        const compute_t d_m_w_s_w_sum_arg = compute_t(d_m_w_s_w_sum_arg_total);
+
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s1 = 1 / s_w;
+        const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 -
+            d_m_w_o_pre * s1;
+        const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through w = concat(w_i, w_f, w_g, w_o)
+            const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
+            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+        }
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_w_o_w, const compute_t d_o_pre, const compute_t gamma_wo, const compute_t s_w,
+    const compute_t d_w_g_w, const compute_t d_g_pre, const compute_t gamma_wg, const compute_t d_w_f_w,
+    const compute_t d_f_pre, const compute_t gamma_wf, const compute_t d_w_i_w, const compute_t d_i_pre,
+    const compute_t gamma_wi, compute_t& d_w_o, compute_t& d_w_g, compute_t& d_w_f, compute_t& d_w_i)
+{
+    // through w_o = W_o @ x
+    const compute_t s1 = 1 / s_w;
+    d_w_o = d_w_o_w + d_o_pre * gamma_wo * s1;
+    // through w_g = W_g @ x
+    d_w_g = d_w_g_w + d_g_pre * gamma_wg * s1;
+    // through w_f = W_f @ x
+    d_w_f = d_w_f_w + d_f_pre * gamma_wf * s1;
+    // through w_i = W_i @ x
+    d_w_i = d_w_i_w + d_i_pre * gamma_wi * s1;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_w_ifgo_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_w_o, d_w_g, d_w_f, d_w_i;
+        states_backward_after_point(
+            compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_wo_at[iH]),
+            compute_t(s_w2_at[iT * B + iB]),
+            compute_t(d_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_wg_at[iH]),
+            compute_t(d_w_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(d_f_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_wf_at[iH]),
+            compute_t(d_w_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_wi_at[iH]),
+            d_w_o, d_w_g, d_w_f, d_w_i);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -115,6 +115,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -139,6 +140,24 @@ class Tape(NamedTuple):
     s_w: np.ndarray  # (T, B)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -170,19 +189,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -273,6 +300,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     o = tape.o
     h_tanh = tape.h_tanh
     u = tape.u
@@ -469,6 +500,320 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    gamma_wi = np.ascontiguousarray(params["gamma_wi"])
+    gamma_ui = np.ascontiguousarray(params["gamma_ui"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    gamma_wf = np.ascontiguousarray(params["gamma_wf"])
+    gamma_uf = np.ascontiguousarray(params["gamma_uf"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    gamma_wg = np.ascontiguousarray(params["gamma_wg"])
+    gamma_ug = np.ascontiguousarray(params["gamma_ug"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    gamma_wo = np.ascontiguousarray(params["gamma_wo"])
+    gamma_uo = np.ascontiguousarray(params["gamma_uo"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    gamma_c = np.ascontiguousarray(params["gamma_c"])
+    beta_c = np.ascontiguousarray(params["beta_c"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    w = scratch("w", (T, B, 4 * H), dtype)
+    m_w = scratch("m_w", (T, B), dtype)
+    s_w = scratch("s_w", (T, B), dtype)
+    u = scratch("u", (B, 4 * H), dtype)
+    m_u = scratch("m_u", (B,), dtype)
+    s_u = scratch("s_u", (B,), dtype)
+    o = scratch("o", (B, H), dtype)
+    c_centred = scratch("c_centred", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", w, m_w, s_w,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", u, m_u, s_u,
+    )
+    states_forward_step_rows2 = kernel(
+        "states_forward_step_rows2", gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf,
+        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
+    )
+
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+    states_forward_before_rows()
+
+    for t in range(T):
+        product(h_rows[t], U_ifgo, u)
+        states_forward_step_rows(t)
+        states_forward_step_rows2(t)
+
+    tape = States(size, dtype, x, h_rows, c_rows)
+    last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    c_rows = tape.c_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    gamma_wi = np.ascontiguousarray(params["gamma_wi"])
+    gamma_ui = np.ascontiguousarray(params["gamma_ui"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    gamma_wf = np.ascontiguousarray(params["gamma_wf"])
+    gamma_uf = np.ascontiguousarray(params["gamma_uf"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    gamma_wg = np.ascontiguousarray(params["gamma_wg"])
+    gamma_ug = np.ascontiguousarray(params["gamma_ug"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    gamma_wo = np.ascontiguousarray(params["gamma_wo"])
+    gamma_uo = np.ascontiguousarray(params["gamma_uo"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    gamma_c = np.ascontiguousarray(params["gamma_c"])
+    beta_c = np.ascontiguousarray(params["beta_c"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    w2 = scratch("w2", (T, B, 4 * H), dtype)
+    m_w2 = scratch("m_w2", (T, B), dtype)
+    s_w2 = scratch("s_w2", (T, B), dtype)
+    u2 = scratch("u2", (T, B, 4 * H), dtype)
+    m_u2 = scratch("m_u2", (T, B), dtype)
+    s_u2 = scratch("s_u2", (T, B), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    g2 = scratch("g2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    c_centred2 = scratch("c_centred2", (T, B, H), dtype)
+    c_std2 = scratch("c_std2", (T, B), dtype)
+    layer_norm_c2 = scratch("layer_norm_c2", (T, B, H), dtype)
+    h_tanh2 = scratch("h_tanh2", (T, B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_layer_norm_c = scratch("d_layer_norm_c", (B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_g_pre = scratch("d_g_pre", (T, B, H), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B, H), dtype)
+    d_i_pre = scratch("d_i_pre", (T, B, H), dtype)
+    d_s_u_sum = scratch("d_s_u_sum", (B,), dtype)
+    d_s_u_sum_arg = scratch("d_s_u_sum_arg", (B, 4 * H), dtype)
+    d_m_u_i_pre = scratch("d_m_u_i_pre", (B,), dtype)
+    d_m_u_f_pre = scratch("d_m_u_f_pre", (B,), dtype)
+    d_m_u_g_pre = scratch("d_m_u_g_pre", (B,), dtype)
+    d_m_u_o_pre = scratch("d_m_u_o_pre", (B,), dtype)
+    d_u = scratch("d_u", (B, 4 * H), dtype)
+    d_u_ifgo = scratch("d_u_ifgo", (T, B, 4 * H), dtype)
+    d_s_w_sum = scratch("d_s_w_sum", (T, B), dtype)
+    d_s_w_sum_arg = scratch("d_s_w_sum_arg", (T, B, 4 * H), dtype)
+    d_m_w_i_pre = scratch("d_m_w_i_pre", (T, B), dtype)
+    d_m_w_f_pre = scratch("d_m_w_f_pre", (T, B), dtype)
+    d_m_w_g_pre = scratch("d_m_w_g_pre", (T, B), dtype)
+    d_m_w_o_pre = scratch("d_m_w_o_pre", (T, B), dtype)
+    d_w = scratch("d_w", (T, B, 4 * H), dtype)
+    d_w_ifgo = scratch("d_w_ifgo", (T, B, 4 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
+    d_i_pre_by_gamma_wi = scratch("d_i_pre_by_gamma_wi", (T, B, H), dtype)
+    d_gamma_wi = np.empty((H,), dtype)
+    d_i_pre_by_gamma_ui = scratch("d_i_pre_by_gamma_ui", (T, B, H), dtype)
+    d_gamma_ui = np.empty((H,), dtype)
+    d_b_i = np.empty((H,), dtype)
+    d_f_pre_by_gamma_wf = scratch("d_f_pre_by_gamma_wf", (T, B, H), dtype)
+    d_gamma_wf = np.empty((H,), dtype)
+    d_f_pre_by_gamma_uf = scratch("d_f_pre_by_gamma_uf", (T, B, H), dtype)
+    d_gamma_uf = np.empty((H,), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_g_pre_by_gamma_wg = scratch("d_g_pre_by_gamma_wg", (T, B, H), dtype)
+    d_gamma_wg = np.empty((H,), dtype)
+    d_g_pre_by_gamma_ug = scratch("d_g_pre_by_gamma_ug", (T, B, H), dtype)
+    d_gamma_ug = np.empty((H,), dtype)
+    d_b_g = np.empty((H,), dtype)
+    d_o_pre_by_gamma_wo = scratch("d_o_pre_by_gamma_wo", (T, B, H), dtype)
+    d_gamma_wo = np.empty((H,), dtype)
+    d_o_pre_by_gamma_uo = scratch("d_o_pre_by_gamma_uo", (T, B, H), dtype)
+    d_gamma_uo = np.empty((H,), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_gamma_c = np.empty((H,), dtype)
+    d_beta_c = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", w2, u2, m_w2, m_u2, s_w2, s_u2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", c_rows, gamma_wi, w2, m_w2, s_w2, gamma_ui, u2, m_u2, s_u2, b_i,
+        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c, beta_c, i2, f2,
+        g2, o2, c_centred2, c_std2, layer_norm_c2, h_tanh2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", dy, d_h_prev_rows, o2, h_tanh2, gamma_c, gamma_uo, u2, m_u2, s_u2,
+        layer_norm_c2, d_c_prev_rows, c_std2, i2, g2, c_rows, f2, gamma_ui, gamma_uf, gamma_ug, d_h_pre,
+        d_layer_norm_c, d_o_pre, d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre,
+        d_m_u_g_pre, d_s_u_sum,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", d_s_u_sum, u2, m_u2, d_m_u_i_pre, s_u2, d_m_u_f_pre, d_m_u_g_pre,
+        d_m_u_o_pre, d_s_u_sum_arg, d_u,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", d_u, d_o_pre, gamma_uo, s_u2, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
+        gamma_ui, d_u_ifgo,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_h_pre, layer_norm_c2, d_gamma_c,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre,
+        gamma_wo, w2, m_w2, s_w2, u2, m_u2, s_u2, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre,
+        d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
+        d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_s_w_sum,
+    )
+    states_backward_after_rows2 = kernel(
+        "states_backward_after_rows2", d_s_w_sum, w2, m_w2, d_m_w_i_pre, s_w2, d_m_w_f_pre, d_m_w_g_pre,
+        d_m_w_o_pre, d_s_w_sum_arg, d_w,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_w, d_o_pre, gamma_wo, s_w2, d_g_pre, gamma_wg, d_f_pre, gamma_wf,
+        d_i_pre, gamma_wi, d_w_ifgo,
+    )
+
+    W_ifgo2[..., :H] = W_i.T
+    W_ifgo2[..., H:2 * H] = W_f.T
+    W_ifgo2[..., 2 * H:3 * H] = W_g.T
+    W_ifgo2[..., 3 * H:4 * H] = W_o.T
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo2, w2.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, u2.reshape(-1, 4 * H))
+    states_backward_before_rows()
+    states_backward_before_rows2()
+
+    for t in reversed(range(T)):
+        states_backward_step_rows(t)
+        states_backward_step_rows2(t)
+        states_backward_step(t)
+        product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+
+    product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+    # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+    np.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
+    # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+    np.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+    # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+    np.sum(d_g_pre.reshape(-1, H), axis=0, out=d_b_g)
+    # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+    np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+    # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+    states_backward_after_sum()
+    # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
+    states_backward_after_rows()
+    # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+    np.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
+    # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+    np.sum(d_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui)
+    # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+    np.sum(d_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf)
+    # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+    np.sum(d_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf)
+    # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+    np.sum(d_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg)
+    # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+    np.sum(d_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug)
+    # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+    np.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
+    # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+    np.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
+    states_backward_after_rows2()
+    states_backward_after()
+    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+
+    dparams = {
+        "W_i": d_W_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_i": d_U_ifgo[:H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "gamma_wi": d_gamma_wi,
+        "gamma_ui": d_gamma_ui,
+        "b_i": d_b_i,
+        "gamma_wf": d_gamma_wf,
+        "gamma_uf": d_gamma_uf,
+        "b_f": d_b_f,
+        "gamma_wg": d_gamma_wg,
+        "gamma_ug": d_gamma_ug,
+        "b_g": d_b_g,
+        "gamma_wo": d_gamma_wo,
+        "gamma_uo": d_gamma_uo,
+        "b_o": d_b_o,
+        "gamma_c": d_gamma_c,
+        "beta_c": d_beta_c,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1407,6 +1752,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1467,7 +1836,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

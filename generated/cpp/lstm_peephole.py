@@ -87,6 +87,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -102,6 +103,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     y_rows: np.ndarray  # (T + 1, B, H)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    y_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -126,19 +145,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -203,6 +230,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     c_rows = tape.c_rows
     o = tape.o
     f = tape.f
@@ -300,6 +331,189 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    p_f = np.ascontiguousarray(params["p_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    y_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    W_zifo_x = scratch("W_zifo_x", (T, B, 4 * H), dtype)
+    R_zifo_y = scratch("R_zifo_y", (B, 4 * H), dtype)
+    y_rows[0] = state["y"]
+    c_rows[0] = state["c"]
+    states_forward_step = kernel(
+        "states_forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, y_rows,
+    )
+
+    W_zifo[..., :H] = W_z.T
+    W_zifo[..., H:2 * H] = W_i.T
+    W_zifo[..., 2 * H:3 * H] = W_f.T
+    W_zifo[..., 3 * H:4 * H] = W_o.T
+    R_zifo[..., :H] = R_z.T
+    R_zifo[..., H:2 * H] = R_i.T
+    R_zifo[..., 2 * H:3 * H] = R_f.T
+    R_zifo[..., 3 * H:4 * H] = R_o.T
+    product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        product(y_rows[t], R_zifo, R_zifo_y)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, y_rows, c_rows)
+    last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
+    return y_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    y_rows = tape.y_rows
+    c_rows = tape.c_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    p_f = np.ascontiguousarray(params["p_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_zifo2 = scratch("W_zifo2", (I, 4 * H), dtype)
+    R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
+    W_zifo_x2 = scratch("W_zifo_x2", (T, B, 4 * H), dtype)
+    R_zifo_y2 = scratch("R_zifo_y2", (T, B, 4 * H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_zifo = np.empty((4 * H, I), dtype)
+    d_R_zifo = np.empty((4 * H, H), dtype)
+    d_b_zifo = np.empty((4 * H,), dtype)
+    d_p_i = np.empty((H,), dtype)
+    d_p_f = np.empty((H,), dtype)
+    d_p_o = np.empty((H,), dtype)
+    d_y_prev_rows[T % 2] = dstate["y"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before = kernel(
+        "states_backward_before", W_zifo_x2, R_zifo_y2, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z2, i2,
+        f2, o2, tanh_c2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_y_prev_rows, o2, tanh_c2, d_c_prev_rows, p_o, c_rows, f2, z2, i2, p_i,
+        p_f, d_zifo_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_zifo_pre, c_rows, d_p_i,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_zifo_pre, c_rows, d_p_f,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_zifo_pre, c_rows, d_p_o,
+    )
+
+    W_zifo2[..., :H] = W_z.T
+    W_zifo2[..., H:2 * H] = W_i.T
+    W_zifo2[..., 2 * H:3 * H] = W_f.T
+    W_zifo2[..., 3 * H:4 * H] = W_o.T
+    R_zifo2[:H] = R_z
+    R_zifo2[H:2 * H] = R_i
+    R_zifo2[2 * H:3 * H] = R_f
+    R_zifo2[3 * H:4 * H] = R_o
+    product(x.reshape(-1, I), W_zifo2, W_zifo_x2.reshape(-1, 4 * H))
+    product(y_rows[:-1].reshape(-1, H), R_zifo2.T, R_zifo_y2.reshape(-1, 4 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
+
+    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2.T, d_x.reshape(-1, I))
+    product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+    product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+    np.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    states_backward_after_sum()
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    states_backward_after_sum2()
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    states_backward_after_sum3()
+
+    dparams = {
+        "W_z": d_W_zifo[:H],
+        "R_z": d_R_zifo[:H],
+        "b_z": d_b_zifo[:H],
+        "W_i": d_W_zifo[H:2 * H],
+        "R_i": d_R_zifo[H:2 * H],
+        "p_i": d_p_i,
+        "b_i": d_b_zifo[H:2 * H],
+        "W_f": d_W_zifo[2 * H:3 * H],
+        "R_f": d_R_zifo[2 * H:3 * H],
+        "p_f": d_p_f,
+        "b_f": d_b_zifo[2 * H:3 * H],
+        "W_o": d_W_zifo[3 * H:4 * H],
+        "R_o": d_R_zifo[3 * H:4 * H],
+        "p_o": d_p_o,
+        "b_o": d_b_zifo[3 * H:4 * H],
+    }
+    dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -929,6 +1143,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -983,7 +1221,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -89,6 +89,7 @@ STATES = {
 OUTPUTS = {
     "r": ("P",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -104,6 +105,24 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     r_rows: np.ndarray  # (T + 1, B, P)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    r_rows: np.ndarray  # (T + 1, B, P)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, P, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -129,19 +148,27 @@ def init(I, P, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns r (T, B, P): recurrent projection
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, P, H = sizes = [size[axis] for axis in ("T", "B", "I", "P", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -212,6 +239,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["r"], dstate)
     c_rows = tape.c_rows
     o = tape.o
     i = tape.i
@@ -322,6 +353,209 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"r": d_r_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, P, H = sizes = [size[axis] for axis in ("T", "B", "I", "P", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    p_f = np.ascontiguousarray(params["p_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    r_rows = np.empty((T + 1, B, P), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
+    W_r_T = scratch("W_r_T", (H, P), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_r = scratch("U_ifgo_r", (B, 4 * H), dtype)
+    m = scratch("m", (B, H), dtype)
+    r_rows[0] = state["r"]
+    c_rows[0] = state["c"]
+    states_forward_step = kernel(
+        "states_forward_step", W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, m,
+    )
+
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_r_T[...] = W_r.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        product(r_rows[t], U_ifgo, U_ifgo_r)
+        states_forward_step(t)
+        # r = W_r @ m
+        product(m, W_r_T, r_rows[t + 1])
+
+    tape = States(size, dtype, x, r_rows, c_rows)
+    last = {"r": r_rows[T].copy(), "c": c_rows[T].copy()}
+    return r_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    r_rows = tape.r_rows
+    c_rows = tape.c_rows
+    T, B, I, P, H = sizes = [size[axis] for axis in ("T", "B", "I", "P", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["r"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    p_i = np.ascontiguousarray(params["p_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    p_f = np.ascontiguousarray(params["p_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    p_o = np.ascontiguousarray(params["p_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    d_r_prev_rows = scratch("d_r_prev_rows", (2, B, P), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, P), dtype)
+    W_ifgo_x2 = scratch("W_ifgo_x2", (T, B, 4 * H), dtype)
+    U_ifgo_r2 = scratch("U_ifgo_r2", (T, B, 4 * H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    g2 = scratch("g2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    m2 = scratch("m2", (T, B, H), dtype)
+    d_r = scratch("d_r", (T, B, P), dtype)
+    d_m = scratch("d_m", (B, H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, P), dtype)
+    d_p_i = np.empty((H,), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
+    d_p_f = np.empty((H,), dtype)
+    d_p_o = np.empty((H,), dtype)
+    d_W_r = np.empty((P, H), dtype)
+    d_r_prev_rows[T % 2] = dstate["r"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before = kernel(
+        "states_backward_before", W_ifgo_x2, U_ifgo_r2, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i2, f2,
+        g2, o2, tanh_c2, m2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_r_prev_rows, d_r,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_m, o2, tanh_c2, d_c_prev_rows, p_o, i2, g2, c_rows, f2, p_i, p_f,
+        d_ifgo_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_ifgo_pre, c_rows, d_p_i,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_ifgo_pre, c_rows, d_p_f,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_ifgo_pre, c_rows, d_p_o,
+    )
+
+    W_ifgo2[..., :H] = W_i.T
+    W_ifgo2[..., H:2 * H] = W_f.T
+    W_ifgo2[..., 2 * H:3 * H] = W_g.T
+    W_ifgo2[..., 3 * H:4 * H] = W_o.T
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
+    product(r_rows[:-1].reshape(-1, P), U_ifgo2.T, U_ifgo_r2.reshape(-1, 4 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through r = W_r @ m
+        product(d_r[t], W_r, d_m)
+        states_backward_step2(t)
+        product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
+
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
+    # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
+    states_backward_after_sum()
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
+    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    states_backward_after_sum2()
+    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    states_backward_after_sum3()
+    # through r = W_r @ m
+    product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
+
+    dparams = {
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
+        "p_i": d_p_i,
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "p_f": d_p_f,
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "p_o": d_p_o,
+        "b_o": d_b_ifgo[3 * H:4 * H],
+        "W_r": d_W_r,
+    }
+    dstart = {"r": d_r_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1012,6 +1246,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1066,7 +1324,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

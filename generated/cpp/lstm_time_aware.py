@@ -88,6 +88,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -106,6 +107,25 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+    delta: np.ndarray  # (T, B)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -129,7 +149,7 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -137,11 +157,19 @@ def forward(params, inputs, state=None):
             delta (T, B): time since the last step, not negative
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -220,6 +248,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     a_pre = tape.a_pre
     c_rows = tape.c_rows
     o = tape.o
@@ -324,6 +356,211 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, {"x": d_x, "delta": d_delta}, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    delta = np.ascontiguousarray(inputs["delta"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_s = np.ascontiguousarray(params["W_s"])
+    b_s = np.ascontiguousarray(params["b_s"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    W_s_T = scratch("W_s_T", (H, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    a_log = scratch("a_log", (T, B), dtype)
+    U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
+    W_s_c = scratch("W_s_c", (B, H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    states_forward_before = kernel(
+        "states_forward_before", delta, a_log,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, h_rows,
+    )
+
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_s_T[...] = W_s.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+    states_forward_before()
+
+    for t in range(T):
+        product(h_rows[t], U_ifgo, U_ifgo_h)
+        # s = tanh(W_s @ c[t-1] + b_s)
+        product(c_rows[t], W_s_T, W_s_c)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows, c_rows, delta)
+    last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    c_rows = tape.c_rows
+    delta = tape.delta
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_g = np.ascontiguousarray(params["W_g"])
+    U_g = np.ascontiguousarray(params["U_g"])
+    b_g = np.ascontiguousarray(params["b_g"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    U_o = np.ascontiguousarray(params["U_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_s = np.ascontiguousarray(params["W_s"])
+    b_s = np.ascontiguousarray(params["b_s"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    W_ifgo_x2 = scratch("W_ifgo_x2", (T, B, 4 * H), dtype)
+    a_pre2 = scratch("a_pre2", (T, B), dtype)
+    a_log2 = scratch("a_log2", (T, B), dtype)
+    U_ifgo_h2 = scratch("U_ifgo_h2", (T, B, 4 * H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    g2 = scratch("g2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    W_s_c2 = scratch("W_s_c2", (T, B, H), dtype)
+    s2 = scratch("s2", (T, B, H), dtype)
+    a2 = scratch("a2", (T, B, H), dtype)
+    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    d_a = scratch("d_a", (T, B, H), dtype)
+    d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
+    d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_delta = np.empty((T, B), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
+    d_W_s = np.empty((H, H), dtype)
+    d_b_s = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before = kernel(
+        "states_backward_before", delta, a_pre2, a_log2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", W_ifgo_x2, U_ifgo_h2, b_i, b_f, b_g, b_o, W_s_c2, b_s, c_rows, a_log2,
+        i2, f2, g2, o2, s2, a2, tanh_c2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, f2, a_log2, s2, i2, g2, a2,
+        d_a, d_s_pre, d_ifgo_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_a, s2, a_log2, a_pre2, d_delta,
+    )
+
+    W_ifgo2[..., :H] = W_i.T
+    W_ifgo2[..., H:2 * H] = W_f.T
+    W_ifgo2[..., 2 * H:3 * H] = W_g.T
+    W_ifgo2[..., 3 * H:4 * H] = W_o.T
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, U_ifgo_h2.reshape(-1, 4 * H))
+    # through s = tanh(W_s @ c[t-1] + b_s)
+    product(c_rows[:-1].reshape(-1, H), W_s.T, W_s_c2.reshape(-1, H))
+    states_backward_before()
+    states_backward_before2()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+        # through s = tanh(W_s @ c[t-1] + b_s)
+        product(d_s_pre[t], W_s, d_c_prev_W_s_c)
+        states_backward_step2(t)
+
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
+    # through s = tanh(W_s @ c[t-1] + b_s)
+    product(d_s_pre.reshape(-1, H).T, c_rows[:-1].reshape(-1, H), d_W_s)
+    # through s = tanh(W_s @ c[t-1] + b_s)
+    np.sum(d_s_pre.reshape(-1, H), axis=0, out=d_b_s)
+    states_backward_after_rows()
+
+    dparams = {
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "b_o": d_b_ifgo[3 * H:4 * H],
+        "W_s": d_W_s,
+        "b_s": d_b_s,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, {"x": d_x, "delta": d_delta}, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -1000,6 +1237,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1054,7 +1315,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

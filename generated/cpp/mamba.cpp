@@ -110,10 +110,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -544,6 +545,495 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t A_log, compute_t& A)
+{
+    // A = -exp(A_log)
+    const compute_t exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ A_log_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t A;
+        states_forward_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            A);
+        A_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ W_d_W_r_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t Delta, Delta_x;
+        states_forward_before_point(
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t h;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * I + iI) * N + iN]);
+        states_forward_sequence_point(
+            compute_t(Delta_at[(t * B + iB) * I + iI]),
+            A,
+            compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
+            h_prev,
+            h);
+        h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+    }
+}
+
+// y = h @ C + D * x
+extern "C" void states_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+        h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t h_C, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = h @ C + D * x
+    y = h_C + D * x;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t y;
+        states_forward_after_point(
+            compute_t(h_C_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t A_log, compute_t& exp_A_log, compute_t& A)
+{
+    // through A = -exp(A_log)
+    exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ A_log_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ exp_A_log2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t exp_A_log, A;
+        states_backward_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            exp_A_log, A);
+        exp_A_log2_at[iI * N + iN] = storage_t(exp_A_log);
+        A2_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+        d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ W_d_W_r_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t Delta, Delta_x;
+        states_backward_before_point(
+            compute_t(W_d_W_r_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta2_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t Delta, const compute_t A, compute_t& h_exp)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    h_exp = exp(h_pre);
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t h_exp;
+        states_backward_before2_point(
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(A2_at[iI * N + iN]),
+            h_exp);
+        h_exp2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_h_next, const compute_t dy, const compute_t C, const compute_t h_exp, compute_t& d_h,
+    compute_t& d_h_prev)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_h = d_h_next + dy * C;
+    d_h_prev = h_exp * d_h;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_h, d_h_prev;
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * I + iI) * N + iN]);
+        states_backward_sequence_point(
+            d_h_next,
+            compute_t(dy_at[(t * B + iB) * I + iI]),
+            compute_t(W_r_x_B_C2_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(h_exp2_at[((t * B + iB) * I + iI) * N + iN]),
+            d_h, d_h_prev);
+        d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
+        d_h_prev_rows_at[(((t % 2) * B + iB) * I + iI) * N + iN] = storage_t(d_h_prev);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iI = 0; iI < I; ++iI)
+            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+        d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_D_at[iI] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_x_B_C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double d_Delta_x_total = 0;
+        double d_Delta_h_pre_total = 0;
+        #pragma omp simd reduction(+:d_Delta_x_total, d_Delta_h_pre_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp2_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C2_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A2_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_h_exp = d_h * h_prev;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_Delta_x_total += d_h * B_;
+            d_Delta_h_pre_total += d_h_pre * A;
+        }
+        const compute_t d_Delta_x = compute_t(d_Delta_x_total);
+        const compute_t d_Delta_h_pre = compute_t(d_Delta_h_pre_total);
+        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+        d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta2_at[(iT * B + iB) * I + iI]);
+        d_A_at[iI * N + iN] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_Delta_h_pre, const compute_t d_Delta_x, const compute_t x, const compute_t Delta,
+    compute_t& d_Delta_pre)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t d_Delta = d_Delta_h_pre + d_Delta_x * x;
+    d_Delta_pre = -expm1(-Delta) * d_Delta;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_Delta_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_Delta_pre;
+        states_backward_after_point(
+            compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            d_Delta_pre);
+        d_Delta_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_pre);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_r_x_B, const compute_t d_x_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t dy, const compute_t D, compute_t& d_x)
+{
+    d_x = d_x_W_r_x_B + d_x_C + d_Delta_x * Delta + dy * D;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_r_x_B_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_A, const compute_t exp_A_log, compute_t& d_A_log)
+{
+    // through A = -exp(A_log)
+    const compute_t d_exp_A_log = -d_A;
+    d_A_log = exp_A_log * d_exp_A_log;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 I = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ exp_A_log2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_A_log_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    #pragma GCC ivdep
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        compute_t d_A_log;
+        states_backward_finish_point(
+            compute_t(d_A_at[iI * N + iN]),
+            compute_t(exp_A_log2_at[iI * N + iN]),
+            d_A_log);
+        d_A_log_at[iI * N + iN] = storage_t(d_A_log);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

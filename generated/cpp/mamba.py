@@ -69,6 +69,7 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -85,6 +86,23 @@ class Tape(NamedTuple):
     exp_A_log: np.ndarray  # (I, N)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, I, N)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, N, R, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "N": N, "R": R}
@@ -100,19 +118,27 @@ def init(I, N, R, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input, one value a channel
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -182,6 +208,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     h_rows = tape.h_rows
     Delta = tape.Delta
     x = tape.x
@@ -291,6 +321,217 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    D = np.ascontiguousarray(params["D"])
+    h_rows = np.empty((T + 1, B, I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
+    W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    h_C = scratch("h_C", (T, B, I), dtype)
+    y = np.empty((T, B, I), dtype)
+    h_rows[0] = state["h"]
+    states_forward_once = kernel(
+        "states_forward_once", A_log, A,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", Delta, A, Delta_x, W_r_x_B_C, h_rows,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", h_rows, W_r_x_B_C, h_C,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", h_C, D, x, y,
+    )
+
+    W_rBC[..., :R] = W_r.T
+    W_rBC[..., R:R + N] = W_B.T
+    W_rBC[..., R + N:R + 2 * N] = W_C.T
+    states_forward_once()
+    product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+    states_forward_before()
+
+    states_forward_sequence()
+
+    # y = h @ C + D * x
+    states_forward_after_sum()
+    states_forward_after()
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_d = np.ascontiguousarray(params["W_d"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    b_d = np.ascontiguousarray(params["b_d"])
+    W_B = np.ascontiguousarray(params["W_B"])
+    W_C = np.ascontiguousarray(params["W_C"])
+    A_log = np.ascontiguousarray(params["A_log"])
+    D = np.ascontiguousarray(params["D"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
+    exp_A_log2 = scratch("exp_A_log2", (I, N), dtype)
+    A2 = scratch("A2", (I, N), dtype)
+    W_rBC2 = scratch("W_rBC2", (I, R + 2 * N), dtype)
+    W_rB = scratch("W_rB", (R + N, I), dtype)
+    W_r_x_B_C2 = scratch("W_r_x_B_C2", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x2 = scratch("W_d_W_r_x2", (T, B, I), dtype)
+    Delta2 = scratch("Delta2", (T, B, I), dtype)
+    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
+    h_exp2 = scratch("h_exp2", (T, B, I, N), dtype)
+    d_C = scratch("d_C", (T, B, N), dtype)
+    d_x_C = scratch("d_x_C", (T, B, I), dtype)
+    d_h = scratch("d_h", (T, B, I, N), dtype)
+    d_Delta_x = scratch("d_Delta_x", (T, B, I), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, I, N), dtype)
+    d_A = scratch("d_A", (I, N), dtype)
+    d_W_r_x_B = scratch("d_W_r_x_B", (T, B, R + N), dtype)
+    d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
+    d_Delta_pre = scratch("d_Delta_pre", (T, B, I), dtype)
+    d_x_W_r_x_B = scratch("d_x_W_r_x_B", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_d = np.empty((I, R), dtype)
+    d_W_rB = np.empty((R + N, I), dtype)
+    d_b_d = np.empty((I,), dtype)
+    d_W_C = np.empty((N, I), dtype)
+    d_D = np.empty((I,), dtype)
+    d_A_log = np.empty((I, N), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_once = kernel(
+        "states_backward_once", A_log, exp_A_log2, A2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", dy, h_rows, d_C,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_d_W_r_x2, b_d, x, Delta2, Delta_x2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", Delta2, A2, h_exp2,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_h_prev_rows, dy, W_r_x_B_C2, h_exp2, d_h,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_h, Delta_x2, d_W_r_x_B,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", dy, x, d_D,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_h, W_r_x_B_C2, h_rows, h_exp2, A2, d_Delta_x, d_h_pre, d_Delta_h_pre,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_h_pre, Delta2, d_A,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_Delta_h_pre, d_Delta_x, x, Delta2, d_Delta_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_r_x_B, d_x_C, d_Delta_x, Delta2, dy, D, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_A, exp_A_log2, d_A_log,
+    )
+
+    W_rBC2[..., :R] = W_r.T
+    W_rBC2[..., R:R + N] = W_B.T
+    W_rBC2[..., R + N:R + 2 * N] = W_C.T
+    W_rB[:R] = W_rBC2[:, :R].T
+    W_rB[R:R + N] = W_rBC2[:, R:R + N].T
+    states_backward_once()
+    product(x.reshape(-1, I), W_rBC2, W_r_x_B_C2.reshape(-1, R + 2 * N))
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x2.reshape(-1, I))
+    # through y = h @ C + D * x
+    states_backward_before_sum()
+    # through C = W_C @ x
+    product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+    states_backward_before()
+    states_backward_before2()
+
+    states_backward_sequence()
+
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    states_backward_after_sum()
+    # through C = W_C @ x
+    product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
+    # through y = h @ C + D * x
+    states_backward_after_sum2()
+    states_backward_after_rows()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    states_backward_after_sum3()
+    states_backward_after()
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
+    product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+    product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    np.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
+    states_backward_after2()
+    states_backward_finish()
+
+    dparams = {
+        "W_d": d_W_d,
+        "W_r": d_W_rB[:R],
+        "b_d": d_b_d,
+        "W_B": d_W_rB[R:R + N],
+        "W_C": d_W_C,
+        "A_log": d_A_log,
+        "D": d_D,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -882,6 +1123,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -936,7 +1201,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

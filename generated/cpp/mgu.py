@@ -60,6 +60,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -72,6 +73,23 @@ class Tape(NamedTuple):
     n: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -87,19 +105,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -157,6 +183,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     f = tape.f
     h_rows = tape.h_rows
     n = tape.n
@@ -225,6 +255,161 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    U_f_T = scratch("U_f_T", (H, H), dtype)
+    U_h_T = scratch("U_h_T", (H, H), dtype)
+    W_fh_x = scratch("W_fh_x", (T, B, 2 * H), dtype)
+    U_f_h = scratch("U_f_h", (B, H), dtype)
+    f = scratch("f", (B, H), dtype)
+    f_h = scratch("f_h", (B, H), dtype)
+    U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    states_forward_step = kernel(
+        "states_forward_step", W_fh_x, U_f_h, b_f, h_rows, f, f_h,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", W_fh_x, U_h_f_h, b_h, f, h_rows,
+    )
+
+    W_fh[..., :H] = W_f.T
+    W_fh[..., H:2 * H] = W_h.T
+    U_f_T[...] = U_f.T
+    U_h_T[...] = U_h.T
+    product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
+
+    for t in range(T):
+        # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(h_rows[t], U_f_T, U_f_h)
+        states_forward_step(t)
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(f_h, U_h_T, U_h_f_h)
+        states_forward_step2(t)
+
+    tape = States(size, dtype, x, h_rows)
+    last = {"h": h_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_fh2 = scratch("W_fh2", (I, 2 * H), dtype)
+    W_fh_x2 = scratch("W_fh_x2", (T, B, 2 * H), dtype)
+    U_f_h2 = scratch("U_f_h2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    f_h2 = scratch("f_h2", (T, B, H), dtype)
+    U_h_f_h2 = scratch("U_h_f_h2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_fn_pre = scratch("d_fn_pre", (T, B, 2 * H), dtype)
+    d_f_h = scratch("d_f_h", (B, H), dtype)
+    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_fh = np.empty((2 * H, I), dtype)
+    d_U_f = np.empty((H, H), dtype)
+    d_b_fh = np.empty((2 * H,), dtype)
+    d_U_h = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    states_backward_before = kernel(
+        "states_backward_before", W_fh_x2, U_f_h2, b_f, h_rows, f2, f_h2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", W_fh_x2, U_h_f_h2, b_h, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, f2, n2, d_h, d_fn_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_f_h, h_rows, d_h, n2, f2, d_fn_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_h_prev_U_f_h, d_f_h, f2, d_h, d_h_prev_rows,
+    )
+
+    W_fh2[..., :H] = W_f.T
+    W_fh2[..., H:2 * H] = W_h.T
+    product(x.reshape(-1, I), W_fh2, W_fh_x2.reshape(-1, 2 * H))
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(h_rows[:-1].reshape(-1, H), U_f.T, U_f_h2.reshape(-1, H))
+    states_backward_before()
+    # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    product(f_h2.reshape(-1, H), U_h.T, U_h_f_h2.reshape(-1, H))
+    states_backward_before2()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(d_fn_pre[t][:, H:2 * H], U_h, d_f_h)
+        states_backward_step2(t)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_fn_pre[t][:, :H], U_f, d_h_prev_U_f_h)
+        states_backward_step3(t)
+
+    product(d_fn_pre.reshape(-1, 2 * H), W_fh2.T, d_x.reshape(-1, I))
+    product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
+    np.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
+    # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
+
+    dparams = {
+        "W_f": d_W_fh[:H],
+        "U_f": d_U_f,
+        "b_f": d_b_fh[:H],
+        "W_h": d_W_fh[H:2 * H],
+        "U_h": d_U_h,
+        "b_h": d_b_fh[H:2 * H],
+    }
+    dstart = {"h": d_h_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -682,6 +867,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -736,7 +945,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -107,10 +107,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -248,6 +249,179 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_zh_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, n_;
+        states_forward_before_point(
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            h_prev,
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // through n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_zh_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, n_;
+        states_backward_before_point(
+            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, compute_t& d_h, compute_t& d_h_prev)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_h = dy + d_h_next;
+    d_h_prev = (1 - z) * d_h;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_h_prev;
+        const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            d_h_next,
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h, d_h_prev);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_h, const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& d_n,
+    compute_t& d_z_pre)
+{
+    // through n = W_h @ x + b_h
+    d_n = d_h * z;
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t d_z = d_h * (n_ - h_prev);
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_z_pre_n_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_n, d_z_pre;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            d_n, d_z_pre);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

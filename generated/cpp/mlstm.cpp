@@ -116,10 +116,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -958,6 +959,1000 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        states_forward_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t W_q_x, const compute_t b_q, const compute_t W_k_x, const compute_t sqrt_K,
+    const compute_t b_k, compute_t& q, compute_t& k_)
+{
+    // q = W_q @ x + b_q
+    q = W_q_x + b_q;
+    // k = (W_k @ x) / sqrt(K) + b_k
+    k_ = W_k_x / sqrt_K + b_k;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t q, k_;
+        states_forward_before_point(
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(b_q_at[iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(sqrt_K_at[0]),
+            compute_t(b_k_at[iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+inline_point void states_forward_before2_point(
+    const compute_t W_v_x, const compute_t b_v, const compute_t W_o_x, const compute_t b_o, compute_t& v,
+    compute_t& o)
+{
+    // v = W_v @ x + b_v
+    v = W_v_x + b_v;
+    // o = sigmoid(W_o @ x + b_o)
+    const compute_t o_pre = W_o_x + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void states_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t v, o;
+        states_forward_before2_point(
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(b_v_at[iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(b_o_at[iH]),
+            v, o);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double w_f_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t log_f, const compute_t m_prev, const compute_t log_i, compute_t& m, compute_t& i,
+    compute_t& f)
+{
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = log_f + m_prev;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    f = exp(f_pre);
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t m, i, f;
+        const compute_t m_prev = compute_t(m_rows_at[t * B + iB]);
+        states_forward_sequence_point(
+            compute_t(log_f_at[t * B + iB]),
+            m_prev,
+            compute_t(log_i_at[t * B + iB]),
+            m, i, f);
+        m_rows_at[(t + 1) * B + iB] = storage_t(m);
+        i_at[t * B + iB] = storage_t(i);
+        f_at[t * B + iB] = storage_t(f);
+    }
+}
+
+inline_point void states_forward_sequence2_point(
+    const compute_t v, const compute_t k_, const compute_t f, const compute_t C_prev, const compute_t i,
+    compute_t& C)
+{
+    // C = f * C[t-1] + i * outer(v, k)
+    const compute_t v_k = v * k_;
+    C = f * C_prev + i * v_k;
+}
+
+extern "C" void states_forward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C;
+        const compute_t C_prev = compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        states_forward_sequence2_point(
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            compute_t(f_at[t * B + iB]),
+            C_prev,
+            compute_t(i_at[t * B + iB]),
+            C);
+        C_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(C);
+    }
+}
+
+inline_point void states_forward_sequence3_point(
+    const compute_t f, const compute_t n_prev, const compute_t i, const compute_t k_, compute_t& n_)
+{
+    // n = f * n[t-1] + i * k
+    n_ = f * n_prev + i * k_;
+}
+
+extern "C" void states_forward_sequence3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t n_;
+        const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+        states_forward_sequence3_point(
+            compute_t(f_at[t * B + iB]),
+            n_prev,
+            compute_t(i_at[t * B + iB]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
+            n_);
+        n_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(n_);
+    }
+}
+
+extern "C" void states_forward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        double n_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
+// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void states_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
+{
+    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    h = o * C_q / max_abs_n_q;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(C_q_at[(iT * B + iB) * H + iH]),
+            compute_t(max_abs_n_q_at[iT * B + iB]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t K_, compute_t& sqrt_K)
+{
+    // through k = (W_k @ x) / sqrt(K) + b_k
+    sqrt_K = sqrt(K_);
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t sqrt_K;
+        states_backward_once_point(
+            compute_t(K),
+            sqrt_K);
+        sqrt_K2_at[0] = storage_t(sqrt_K);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        h_exp2_at[iT * B + iB] = storage_t(h_exp);
+        double w_i_x_total = 0;
+        double w_f_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // through log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // through log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        const compute_t m_prev = compute_t(m_rows_at[iT * B + iB]);
+        // through log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // through log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t s1 = m_prev + log_f;
+        const compute_t m_pre = s1;
+        // through i = exp(log_i - m)
+        const compute_t s2 = -m;
+        const compute_t i_pre = log_i + s2;
+        const compute_t i = exp(i_pre);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t f_pre = s1 + s2;
+        const compute_t f = exp(f_pre);
+        log_i2_at[iT * B + iB] = storage_t(log_i);
+        log_f_softplus2_at[iT * B + iB] = storage_t(log_f_softplus);
+        m_pre2_at[iT * B + iB] = storage_t(m_pre);
+        i2_at[iT * B + iB] = storage_t(i);
+        f2_at[iT * B + iB] = storage_t(f);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkvo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_q2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ abs_n_q2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ max_abs_n_q2_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t sqrt_K = compute_t(sqrt_K2_at[0]);
+        double n_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + iK]);
+            const compute_t b_q = compute_t(b_q_at[iK]);
+            const compute_t W_k_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]);
+            const compute_t b_k = compute_t(b_k_at[iK]);
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            // through q = W_q @ x + b_q
+            const compute_t q = W_q_x + b_q;
+            // through k = (W_k @ x) / sqrt(K) + b_k
+            const compute_t k_ = W_k_x / sqrt_K + b_k;
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+        n_q2_at[iT * B + iB] = storage_t(n_q);
+
+        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        abs_n_q2_at[iT * B + iB] = storage_t(abs_n_q);
+        max_abs_n_q2_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q2_at[(iT * B + iB) * K + iK]);
+        C_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_qkvo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ C_q2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ max_abs_n_q2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ abs_n_q2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ n_q2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q2_at[iT * B + iB]);
+        double d_max_abs_n_q_total = 0;
+        #pragma omp simd reduction(+:d_max_abs_n_q_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_v_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]);
+            const compute_t b_v = compute_t(b_v_at[iH]);
+            const compute_t W_o_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q2_at[(iT * B + iB) * H + iH]);
+            // through v = W_v @ x + b_v
+            const compute_t v = W_v_x + b_v;
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t o_pre = W_o_x + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t d_h_by_max_abs_n_q = -dy * C_q * o / square(max_abs_n_q);
+            const compute_t s1 = dy / max_abs_n_q;
+            const compute_t d_C_q = o * s1;
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_o = C_q * s1;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+            d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+            d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_max_abs_n_q_total += d_h_by_max_abs_n_q;
+        }
+        const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
+
+        const compute_t abs_n_q = compute_t(abs_n_q2_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q2_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
+        const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
+        const compute_t d_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * d_abs_n_q;
+        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
+    }
+}
+
+// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_q_C_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_C_q_at[(iT * B + iB) * H + iH])
+                * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_q_C_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t d_q_C_q, const compute_t d_n_q, const compute_t n_, compute_t& d_q)
+{
+    // through q = W_q @ x + b_q
+    d_q = d_q_C_q + d_n_q * n_;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_q_C_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_q;
+        states_backward_before_point(
+            compute_t(d_q_C_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_n_q_at[iT * B + iB]),
+            compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
+            d_q);
+        d_q_at[(iT * B + iB) * K + iK] = storage_t(d_q);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t v, const compute_t k_, const compute_t d_C_next, const compute_t d_C_q,
+    const compute_t q, const compute_t f, compute_t& v_k, compute_t& d_C, compute_t& d_C_prev)
+{
+    // through C = f * C[t-1] + i * outer(v, k)
+    v_k = v * k_;
+    d_C = d_C_next + d_C_q * q;
+    d_C_prev = f * d_C;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t v_k, d_C, d_C_prev;
+        states_backward_step_point(
+            compute_t(v2_at[(t * B + iB) * H + iH]),
+            compute_t(k2_at[(t * B + iB) * K + iK]),
+            compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
+            compute_t(d_C_q_at[(t * B + iB) * H + iH]),
+            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(f2_at[t * B + iB]),
+            v_k, d_C, d_C_prev);
+        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
+        d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void states_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        d_f_C_at[iB] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iH = 0; iH < H; ++iH)
+        #pragma omp simd reduction(+:total)
+        for (int64 iK = 0; iK < K; ++iK)
+            total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
+                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+        d_i_C_at[iB] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[18]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
+        const compute_t f = compute_t(f2_at[t * B + iB]);
+        double d_f_n_total = 0;
+        double d_i_n_total = 0;
+        #pragma omp simd reduction(+:d_f_n_total, d_i_n_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            // through n = f * n[t-1] + i * k
+            const compute_t d_n = d_n_next + d_n_q * q;
+            const compute_t d_n_prev = f * d_n;
+            d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+            d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+            d_f_n_total += d_n * n_prev;
+            d_i_n_total += d_n * k_;
+        }
+        const compute_t d_f_n = compute_t(d_f_n_total);
+        const compute_t d_i_n = compute_t(d_i_n_total);
+
+        const compute_t d_f_C = compute_t(d_f_C_at[iB]);
+        const compute_t d_i_C = compute_t(d_i_C_at[iB]);
+        const compute_t i = compute_t(i2_at[t * B + iB]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp2_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i2_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre2_at[t * B + iB]);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t d_f = d_f_C + d_f_n;
+        const compute_t d_f_pre = f * d_f;
+        // through i = exp(log_i - m)
+        const compute_t d_i = d_i_C + d_i_n;
+        const compute_t d_i_pre = i * d_i;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t d_m = d_m_next - d_h_exp * h_exp - d_f_pre - d_i_pre;
+        const compute_t d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
+        const compute_t d_m_prev = d_f_pre + d_m_pre;
+        d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
+        d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
+        d_m_at[t * B + iB] = storage_t(d_m);
+        d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
+        d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_m_pre, const compute_t d_f_pre, const compute_t log_f_softplus, const compute_t d_m,
+    const compute_t log_i, const compute_t m_pre, const compute_t d_i_pre, compute_t& d_log_f_pre,
+    compute_t& d_w_f_x, compute_t& d_log_i)
+{
+    // through log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t d_log_f = d_m_pre + d_f_pre;
+    const compute_t d_log_f_softplus = -d_log_f;
+    d_log_f_pre = -expm1(-log_f_softplus) * d_log_f_softplus;
+    d_w_f_x = -d_log_f_pre;
+    // through log_i = dot(w_i, x) + b_i
+    d_log_i = d_m * compute_t((log_i) > (m_pre)) + d_i_pre;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t d_log_f_pre, d_w_f_x, d_log_i;
+        states_backward_after_point(
+            compute_t(d_m_pre_at[iT * B + iB]),
+            compute_t(d_f_pre_at[iT * B + iB]),
+            compute_t(log_f_softplus2_at[iT * B + iB]),
+            compute_t(d_m_at[iT * B + iB]),
+            compute_t(log_i2_at[iT * B + iB]),
+            compute_t(m_pre2_at[iT * B + iB]),
+            compute_t(d_i_pre_at[iT * B + iB]),
+            d_log_f_pre, d_w_f_x, d_log_i);
+        d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
+        d_w_f_x_at[iT * B + iB] = storage_t(d_w_f_x);
+        d_log_i_at[iT * B + iB] = storage_t(d_log_i);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_i_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_i_at[iI] = storage_t(total);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_i_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB]);
+        d_b_i_at[0] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_w_f_x_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_f_at[iI] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_f_pre_at[iT * B + iB]);
+        d_b_f_log_f_pre_at[0] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        const compute_t i = compute_t(i2_at[iT * B + iB]);
+        double d_v_total = 0;
+        #pragma omp simd reduction(+:d_v_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            // through C = f * C[t-1] + i * outer(v, k)
+            const compute_t d_v_k = d_C * i;
+            d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+            d_v_total += d_v_k * k_;
+        }
+        const compute_t d_v = compute_t(d_v_total);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_v);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v2_at[(iT * B + iB) * H + iH]);
+        d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_k_v_k, const compute_t d_n, const compute_t i, const compute_t sqrt_K, compute_t& d_k,
+    compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / sqrt(K) + b_k
+    d_k = d_k_v_k + d_n * i;
+    d_W_k_x = d_k / sqrt_K;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_k, d_W_k_x;
+        states_backward_after2_point(
+            compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_n_at[(iT * B + iB) * K + iK]),
+            compute_t(i2_at[iT * B + iB]),
+            compute_t(sqrt_K2_at[0]),
+            d_k, d_W_k_x);
+        d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+inline_point void states_backward_after3_point(
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_x_W_o_x,
+    const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x, const compute_t w_f,
+    compute_t& d_x)
+{
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
+}
+
+extern "C" void states_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_kv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_log_i_at[iT * B + iB]),
+            compute_t(w_i_at[iI]),
+            compute_t(d_w_f_x_at[iT * B + iB]),
+            compute_t(w_f_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_b_f_log_f_pre, compute_t& d_b_f)
+{
+    d_b_f = -d_b_f_log_f_pre;
+}
+
+extern "C" void states_backward_finish(int64, const int64*, void* const* at)
+{
+    const storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_at = static_cast<storage_t*>(at[1]);
+    {
+        compute_t d_b_f;
+        states_backward_finish_point(
+            compute_t(d_b_f_log_f_pre_at[0]),
+            d_b_f);
+        d_b_f_at[0] = storage_t(d_b_f);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -89,6 +89,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -114,6 +115,25 @@ class Tape(NamedTuple):
     sqrt_K: np.ndarray  # ()
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    m_rows: np.ndarray  # (T + 1, B)
+    n_rows: np.ndarray  # (T + 1, B, K)
+    C_rows: np.ndarray  # (T + 1, B, H, K)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H, "K": K}
@@ -134,19 +154,27 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state, what is read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -253,6 +281,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     n_q = tape.n_q
     h_exp = tape.h_exp
     o = tape.o
@@ -442,6 +474,348 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    C_rows = np.empty((T + 1, B, H, K), dtype)
+    n_rows = np.empty((T + 1, B, K), dtype)
+    m_rows = np.empty((T + 1, B), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    log_f = scratch("log_f", (T, B), dtype)
+    i = scratch("i", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
+    h = np.empty((T, B, H), dtype)
+    C_rows[0] = state["C"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    states_forward_once = kernel(
+        "states_forward_once", sqrt_K,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", W_qkvo_x, b_q, sqrt_K, b_k, q, k,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", W_qkvo_x, b_v, b_o, v, o,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", log_f, m_rows, log_i, i, f,
+    )
+    states_forward_sequence2 = kernel(
+        "states_forward_sequence2", v, k, f, C_rows, i,
+    )
+    states_forward_sequence3 = kernel(
+        "states_forward_sequence3", f, n_rows, i, k,
+    )
+    states_forward_after_rows = kernel(
+        "states_forward_after_rows", n_rows, q, m_rows, max_abs_n_q,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", C_rows, q, C_q,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", o, C_q, max_abs_n_q, h,
+    )
+
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+    states_forward_once()
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
+    states_forward_before()
+    states_forward_before2()
+    states_forward_before_rows()
+
+    states_forward_sequence()
+    states_forward_sequence2()
+    states_forward_sequence3()
+
+    states_forward_after_rows()
+    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    states_forward_after_sum()
+    states_forward_after()
+
+    tape = States(size, dtype, x, m_rows, n_rows, C_rows)
+    last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    m_rows = tape.m_rows
+    n_rows = tape.n_rows
+    C_rows = tape.C_rows
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    b_q = np.ascontiguousarray(params["b_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    b_k = np.ascontiguousarray(params["b_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    b_v = np.ascontiguousarray(params["b_v"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    w_i = np.ascontiguousarray(params["w_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    w_f = np.ascontiguousarray(params["w_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
+    sqrt_K2 = scratch("sqrt_K2", (), dtype)
+    W_qkvo2 = scratch("W_qkvo2", (I, 2 * K + 2 * H), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
+    W_qkvo_x2 = scratch("W_qkvo_x2", (T, B, 2 * K + 2 * H), dtype)
+    q2 = scratch("q2", (T, B, K), dtype)
+    k2 = scratch("k2", (T, B, K), dtype)
+    v2 = scratch("v2", (T, B, H), dtype)
+    log_i2 = scratch("log_i2", (T, B), dtype)
+    log_f_softplus2 = scratch("log_f_softplus2", (T, B), dtype)
+    m_pre2 = scratch("m_pre2", (T, B), dtype)
+    i2 = scratch("i2", (T, B), dtype)
+    f2 = scratch("f2", (T, B), dtype)
+    C_q2 = scratch("C_q2", (T, B, H), dtype)
+    n_q2 = scratch("n_q2", (T, B), dtype)
+    abs_n_q2 = scratch("abs_n_q2", (T, B), dtype)
+    h_exp2 = scratch("h_exp2", (T, B), dtype)
+    max_abs_n_q2 = scratch("max_abs_n_q2", (T, B), dtype)
+    d_h_exp = scratch("d_h_exp", (T, B), dtype)
+    d_n_q = scratch("d_n_q", (T, B), dtype)
+    d_C_q = scratch("d_C_q", (T, B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_q_C_q = scratch("d_q_C_q", (T, B, K), dtype)
+    d_q = scratch("d_q", (T, B, K), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
+    v_k2 = scratch("v_k2", (B, H, K), dtype)
+    d_n = scratch("d_n", (T, B, K), dtype)
+    d_C = scratch("d_C", (T, B, H, K), dtype)
+    d_f_C = scratch("d_f_C", (B,), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B), dtype)
+    d_i_C = scratch("d_i_C", (B,), dtype)
+    d_i_pre = scratch("d_i_pre", (T, B), dtype)
+    d_m = scratch("d_m", (T, B), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B), dtype)
+    d_v_k = scratch("d_v_k", (T, B, H, K), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B), dtype)
+    d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
+    d_log_i = scratch("d_log_i", (T, B), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, K + H), dtype)
+    d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
+    d_k = scratch("d_k", (T, B, K), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q = np.empty((K, I), dtype)
+    d_b_q = np.empty((K,), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
+    d_b_k = np.empty((K,), dtype)
+    d_b_v = np.empty((H,), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_b_o = np.empty((H,), dtype)
+    d_w_i = np.empty((I,), dtype)
+    d_b_i = np.empty((), dtype)
+    d_w_f = np.empty((I,), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (), dtype)
+    d_b_f = np.empty((), dtype)
+    d_C_prev_rows[T % 2] = dstate["C"]
+    d_n_prev_rows[T % 2] = dstate["n"]
+    d_m_prev_rows[T % 2] = dstate["m"]
+    states_backward_once = kernel(
+        "states_backward_once", sqrt_K2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", w_i, x, w_f, b_i, b_f, m_rows, log_i2, log_f_softplus2, m_pre2, i2,
+        f2, h_exp2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", W_qkvo_x2, b_q, sqrt_K2, b_k, n_rows, h_exp2, q2, k2, n_q2,
+        abs_n_q2, max_abs_n_q2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", C_rows, q2, C_q2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", W_qkvo_x2, b_v, b_o, dy, C_q2, max_abs_n_q2, abs_n_q2, h_exp2, n_q2,
+        v2, d_C_q, d_o_pre, d_h_exp, d_n_q,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", d_C_q, C_rows, d_q_C_q,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", d_q_C_q, d_n_q, n_rows, d_q,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", v2, k2, d_C_prev_rows, d_C_q, q2, f2, v_k2, d_C,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", d_C, C_rows, d_f_C,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", d_C, v_k2, d_i_C,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", d_n_prev_rows, d_n_q, q2, f2, n_rows, k2, d_f_C, d_i_C, i2,
+        d_m_prev_rows, d_h_exp, h_exp2, log_i2, m_pre2, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_m_pre, d_f_pre, log_f_softplus2, d_m, log_i2, m_pre2, d_i_pre,
+        d_log_f_pre, d_w_f_x, d_log_i,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_log_i, x, d_w_i,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_log_i, d_b_i,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_w_f_x, x, d_w_f,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_log_f_pre, d_b_f_log_f_pre,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_C, i2, k2, d_v_k, d_W_k_x_v,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", d_v_k, v2, d_k_v_k,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_k_v_k, d_n, i2, sqrt_K2, d_k, d_W_k_x_v,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_b_f_log_f_pre, d_b_f,
+    )
+
+    W_qkvo2[..., :K] = W_q.T
+    W_qkvo2[..., K:2 * K] = W_k.T
+    W_qkvo2[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo2[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+    W_kv[:K] = W_qkvo2[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkvo2[:, 2 * K:2 * K + H].T
+    states_backward_once()
+    product(x.reshape(-1, I), W_qkvo2, W_qkvo_x2.reshape(-1, 2 * K + 2 * H))
+    states_backward_before_rows()
+    states_backward_before_rows2()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    states_backward_before_sum()
+    states_backward_before_rows3()
+    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    states_backward_before_sum2()
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
+    states_backward_before()
+    # through q = W_q @ x + b_q
+    product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        states_backward_step_sum(t)
+        # through C = f * C[t-1] + i * outer(v, k)
+        states_backward_step_sum2(t)
+        states_backward_step_rows(t)
+
+    # through q = W_q @ x + b_q
+    product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+    # through q = W_q @ x + b_q
+    np.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
+    # through o = sigmoid(W_o @ x + b_o)
+    product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+    # through o = sigmoid(W_o @ x + b_o)
+    np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+    states_backward_after()
+    # through log_i = dot(w_i, x) + b_i
+    states_backward_after_sum()
+    # through log_i = dot(w_i, x) + b_i
+    states_backward_after_sum2()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    states_backward_after_sum3()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    states_backward_after_sum4()
+    states_backward_after_rows()
+    # through C = f * C[t-1] + i * outer(v, k)
+    states_backward_after_sum5()
+    # through v = W_v @ x + b_v
+    np.sum(d_W_k_x_v.reshape(-1, K + H)[:, K:K + H], axis=0, out=d_b_v)
+    states_backward_after2()
+    product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
+    # through k = (W_k @ x) / sqrt(K) + b_k
+    np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
+    states_backward_after3()
+    states_backward_finish()
+
+    dparams = {
+        "W_q": d_W_q,
+        "b_q": d_b_q,
+        "W_k": d_W_kv[:K],
+        "b_k": d_b_k,
+        "W_v": d_W_kv[K:K + H],
+        "b_v": d_b_v,
+        "W_o": d_W_o,
+        "b_o": d_b_o,
+        "w_i": d_w_i,
+        "b_i": d_b_i,
+        "w_f": d_w_f,
+        "b_f": d_b_f,
+    }
+    dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1290,6 +1664,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1344,7 +1742,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

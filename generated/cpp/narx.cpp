@@ -105,10 +105,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -216,6 +217,113 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_1_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_2_h_lag1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_3_h_lag2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_lag1_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_lag2_rows_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h, h_lag1, h_lag2;
+        states_forward_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[(t * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t d_h = dy + d_h_next;
+    d_h_pre = (1 - square(h)) * d_h;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev)
+{
+    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev, d_h_lag1_prev;
+        states_backward_step2_point(
+            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h_prev, d_h_lag1_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

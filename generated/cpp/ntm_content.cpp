@@ -117,10 +117,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -978,6 +979,1051 @@ extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" void states_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double v_w_h_total = 0;
+        double v_r_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[iB * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        beta_w_at[iB] = storage_t(beta_w);
+        beta_r_at[iB] = storage_t(beta_r);
+    }
+}
+
+extern "C" void states_forward_step_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double l_r_sum2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[iB * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
+        l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
+    }
+}
+
+extern "C" void states_forward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double M_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        M_k_w_at[iB * N + iN] = storage_t(M_k_w);
+    }
+}
+
+extern "C" void states_forward_step_rows4(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
+            }
+        }
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+        }
+    }
+}
+
+extern "C" void states_forward_step_rows5(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        double l_r_sum_total = 0;
+        double M_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        M_k_r_at[iB * N + iN] = storage_t(M_k_r);
+    }
+}
+
+extern "C" void states_forward_step_rows6(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
+            }
+        }
+
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+        }
+    }
+}
+
+// r = a_r @ M
+extern "C" void states_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ r_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(a_r_at[iB * N + iN])
+                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ W_h_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double v_w_h_total = 0;
+        double v_r_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_h_x = compute_t(W_h_x2_at[(iT * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r2_at[(iT * B + iB) * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+            // through beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // through beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        beta_w2_at[iT * B + iB] = storage_t(beta_w);
+        beta_r2_at[iT * B + iB] = storage_t(beta_r);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double l_r_sum2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            // through e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e2_at[(iT * B + iB) * D + iD] = storage_t(e);
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        l_w_sqrt22_at[iT * B + iB] = storage_t(l_w_sqrt2);
+        l_r_sqrt22_at[iT * B + iB] = storage_t(l_r_sqrt2);
+    }
+}
+
+extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum3_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ l_r_sum3_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double l_r_sum_total = 0;
+        double M_k_w_total = 0;
+        double M_k_r_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, l_r_sum_total, M_k_w_total, M_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[((iT * B + iB) * N + iN) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((iT + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        l_w_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sum);
+        l_r_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sum);
+        M_k_w2_at[(iT * B + iB) * N + iN] = storage_t(M_k_w);
+        M_k_r2_at[(iT * B + iB) * N + iN] = storage_t(M_k_r);
+    }
+}
+
+extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ l_w_sum3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_r_sum3_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ l_w_sqrt3_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ a_w_arg2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ l_r_sqrt3_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_r_arg2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ exp_a_w_arg2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ exp_a_r_arg2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[19]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[iT * B + iB]);
+        const compute_t beta_w = compute_t(beta_w2_at[iT * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[iT * B + iB]);
+        const compute_t beta_r = compute_t(beta_r2_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_w_sum = compute_t(l_w_sum3_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w2_at[(iT * B + iB) * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum3_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r2_at[(iT * B + iB) * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = eps + l_r_sum;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+            a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_w_arg);
+            l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+            a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t value = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
+            }
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t value = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
+            }
+        }
+
+        double sum_exp_a_w_arg_total = 0;
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total, sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t a_r_arg = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_w_arg);
+            exp_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg2_at[(iT * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_w2_at[(iT * B + iB) * N + iN] = storage_t(a_w);
+            a_r2_at[(iT * B + iB) * N + iN] = storage_t(a_r);
+        }
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_r_next, compute_t& d_r)
+{
+    // through r = a_r @ M
+    d_r = dy + d_r_next;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_r;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * D + iD]),
+            compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]),
+            d_r);
+        d_r_at[iB * D + iD] = storage_t(d_r);
+    }
+}
+
+extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+        double d_a_r_total = 0;
+        #pragma omp simd reduction(+:d_a_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            // through r = a_r @ M
+            d_a_r_total += d_r * M;
+        }
+        const compute_t d_a_r = compute_t(d_a_r_total);
+        d_a_r_at[iB * N + iN] = storage_t(d_a_r);
+    }
+}
+
+extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt3_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double d_a_r_dot_total = 0;
+        #pragma omp simd reduction(+:d_a_r_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            d_a_r_dot_total += a_r * d_a_r;
+        }
+        const compute_t d_a_r_dot = compute_t(d_a_r_dot_total);
+
+        const compute_t beta_r = compute_t(beta_r2_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[t * B + iB]);
+        double d_l_r_sqrt2_total = 0;
+        double d_beta_r_total = 0;
+        #pragma omp simd reduction(+:d_l_r_sqrt2_total, d_beta_r_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt3_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+            const compute_t s1 = d_a_r_arg / l_r;
+            const compute_t d_M_k_r = beta_r * s1;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
+            const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
+            const compute_t d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg_by_beta_r = M_k_r * s1;
+            d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
+            d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
+            d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
+            d_l_r_sqrt2_total += d_l_r * l_r_sqrt;
+            d_beta_r_total += d_a_r_arg_by_beta_r;
+        }
+        const compute_t d_l_r_sqrt2 = compute_t(d_l_r_sqrt2_total);
+        const compute_t d_beta_r = compute_t(d_beta_r_total);
+
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t d_beta_r_pre = -expm1(-beta_r) * d_beta_r;
+        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
+        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
+    }
+}
+
+// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+extern "C" void states_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_M_k_r_at[iB * N + iN])
+                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        d_k_r_M_k_r_at[iB * D + iD] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
+        const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
+        const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+        double d_a_w_a_w_e_total = 0;
+        double d_a_w_a_w_a_total = 0;
+        #pragma omp simd reduction(+:d_a_w_a_w_e_total, d_a_w_a_w_a_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
+            const compute_t d_a_w_e = -M_prev * d_M;
+            d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
+            d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+            d_a_w_a_w_e_total += d_a_w_e * e;
+            d_a_w_a_w_a_total += d_M * a;
+        }
+        const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_total);
+        const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_total);
+        d_a_w_a_w_e_at[iB * N + iN] = storage_t(d_a_w_a_w_e);
+        d_a_w_a_w_a_at[iB * N + iN] = storage_t(d_a_w_a_w_a);
+    }
+}
+
+// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_M_at[(iB * N + iN) * D + iD])
+                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
+    }
+}
+
+// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+extern "C" void states_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
+                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+        d_e_at[iB * D + iD] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_w_sqrt3_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[13]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double d_a_w_dot_total = 0;
+        #pragma omp simd reduction(+:d_a_w_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
+            d_a_w_at[iB * N + iN] = storage_t(d_a_w);
+            d_a_w_dot_total += a_w * d_a_w;
+        }
+        const compute_t d_a_w_dot = compute_t(d_a_w_dot_total);
+
+        const compute_t beta_w = compute_t(beta_w2_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[t * B + iB]);
+        double d_l_w_sqrt2_total = 0;
+        double d_beta_w_total = 0;
+        #pragma omp simd reduction(+:d_l_w_sqrt2_total, d_beta_w_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
+            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt3_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+            const compute_t s1 = d_a_w_arg / l_w;
+            const compute_t d_M_k_w = beta_w * s1;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
+            const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
+            const compute_t d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg_by_beta_w = M_k_w * s1;
+            d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
+            d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
+            d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
+            d_l_w_sqrt2_total += d_l_w * l_w_sqrt;
+            d_beta_w_total += d_a_w_arg_by_beta_w;
+        }
+        const compute_t d_l_w_sqrt2 = compute_t(d_l_w_sqrt2_total);
+        const compute_t d_beta_w = compute_t(d_beta_w_total);
+
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t d_beta_w_pre = -expm1(-beta_w) * d_beta_w;
+        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
+        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
+    }
+}
+
+// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+extern "C" void states_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iN = 0; iN < N; ++iN)
+            total += compute_t(d_M_k_w_at[iB * N + iN])
+                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+        d_k_w_M_k_w_at[iB * D + iD] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, const compute_t d_e,
+    const compute_t e, const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w,
+    compute_t& d_k_r, compute_t& d_W_e_h, compute_t& d_k_w)
+{
+    // through k_r = W_r @ h
+    d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
+    // through e = sigmoid(W_e @ h)
+    d_W_e_h = d_e * e * (1 - e);
+    // through k_w = W_w @ h
+    d_k_w = 2 * d_l_w_pre2 * k_w + d_k_w_M_k_w;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[7]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_k_r, d_W_e_h, d_k_w;
+        states_backward_step2_point(
+            compute_t(d_l_r_pre2_at[iB]),
+            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
+            compute_t(d_e_at[iB * D + iD]),
+            compute_t(e2_at[(t * B + iB) * D + iD]),
+            compute_t(d_l_w_pre2_at[iB]),
+            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(d_k_w_M_k_w_at[iB * D + iD]),
+            d_k_r, d_W_e_h, d_k_w);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + iD] = storage_t(d_k_w);
+    }
+}
+
+inline_point void states_backward_step3_point(
+    const compute_t d_h_k_w_W_e_h_a_k_r, const compute_t d_beta_w_pre, const compute_t v_w,
+    const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    const compute_t d_h = d_h_k_w_W_e_h_a_k_r + d_beta_w_pre * v_w + d_beta_r_pre * v_r;
+    d_h_pre = (1 - square(h)) * d_h;
+}
+
+extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_pre;
+        states_backward_step3_point(
+            compute_t(d_h_k_w_W_e_h_a_k_r_at[iB * H + iH]),
+            compute_t(d_beta_w_pre_at[t * B + iB]),
+            compute_t(v_w_at[iH]),
+            compute_t(d_beta_r_pre_at[t * B + iB]),
+            compute_t(v_r_at[iH]),
+            compute_t(h2_at[(t * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void states_backward_step4_point(
+    const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
+    const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
+{
+    d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
+}
+
+extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_M_prev;
+        states_backward_step4_point(
+            compute_t(d_l_w_pre_at[iB * N + iN]),
+            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
+            compute_t(d_M_k_w_at[iB * N + iN]),
+            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(d_M_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            d_M_prev);
+        d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
+    }
+}
+
+// through beta_w = softplus(dot(v_w, h) + b_w)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_w_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_beta_w_pre_at[iT * B + iB])
+                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+        d_v_w_at[iH] = storage_t(total);
+    }
+}
+
+// through beta_w = softplus(dot(v_w, h) + b_w)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_w_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_beta_w_pre_at[iT * B + iB]);
+        d_b_w_at[0] = storage_t(total);
+    }
+}
+
+// through beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_beta_r_pre_at[iT * B + iB])
+                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+        d_v_r_at[iH] = storage_t(total);
+    }
+}
+
+// through beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_r_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_beta_r_pre_at[iT * B + iB]);
+        d_b_r_at[0] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

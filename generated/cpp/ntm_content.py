@@ -90,6 +90,7 @@ STATES = {
 OUTPUTS = {
     "r": ("D",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -117,6 +118,24 @@ class Tape(NamedTuple):
     r_rows: np.ndarray  # (T + 1, B, D)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    r_rows: np.ndarray  # (T + 1, B, D)
+    M_rows: np.ndarray  # (T + 1, B, N, D)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, D, N, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "D": D, "N": N, "H": H}
@@ -138,19 +157,27 @@ def init(I, D, N, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns r (T, B, D): what was read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -257,6 +284,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["r"], dstate)
     l_w_sqrt = tape.l_w_sqrt
     l_w_sqrt2 = tape.l_w_sqrt2
     l_r_sqrt = tape.l_r_sqrt
@@ -451,6 +482,347 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    r_rows = np.empty((T + 1, B, D), dtype)
+    M_rows = np.empty((T + 1, B, N, D), dtype)
+    W_wear = scratch("W_wear", (H, 4 * D), dtype)
+    U_h_T = scratch("U_h_T", (D, H), dtype)
+    W_h_x = scratch("W_h_x", (T, B, H), dtype)
+    U_h_r = scratch("U_h_r", (B, H), dtype)
+    h = scratch("h", (B, H), dtype)
+    k_w_W_e_h_a_k_r = scratch("k_w_W_e_h_a_k_r", (B, 4 * D), dtype)
+    beta_w = scratch("beta_w", (B,), dtype)
+    l_w_sum = scratch("l_w_sum", (B, N), dtype)
+    l_w_sqrt2 = scratch("l_w_sqrt2", (B,), dtype)
+    M_k_w = scratch("M_k_w", (B, N), dtype)
+    a_w_arg = scratch("a_w_arg", (B, N), dtype)
+    exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
+    a_w = scratch("a_w", (B, N), dtype)
+    e = scratch("e", (B, D), dtype)
+    beta_r = scratch("beta_r", (B,), dtype)
+    l_r_sum = scratch("l_r_sum", (B, N), dtype)
+    l_r_sqrt2 = scratch("l_r_sqrt2", (B,), dtype)
+    M_k_r = scratch("M_k_r", (B, N), dtype)
+    a_r_arg = scratch("a_r_arg", (B, N), dtype)
+    exp_a_r_arg = scratch("exp_a_r_arg", (B, N), dtype)
+    a_r = scratch("a_r", (B, N), dtype)
+    r_rows[0] = state["r"]
+    M_rows[0] = state["M"]
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
+    )
+    states_forward_step_rows2 = kernel(
+        "states_forward_step_rows2", k_w_W_e_h_a_k_r, l_w_sqrt2, l_r_sqrt2, e,
+    )
+    states_forward_step_rows3 = kernel(
+        "states_forward_step_rows3", M_rows, k_w_W_e_h_a_k_r, l_w_sum, M_k_w,
+    )
+    states_forward_step_rows4 = kernel(
+        "states_forward_step_rows4", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg, exp_a_w_arg, a_w,
+    )
+    states_forward_step_rows5 = kernel(
+        "states_forward_step_rows5", a_w, e, k_w_W_e_h_a_k_r, M_rows, l_r_sum, M_k_r,
+    )
+    states_forward_step_rows6 = kernel(
+        "states_forward_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg, exp_a_r_arg, a_r,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", a_r, M_rows, r_rows,
+    )
+
+    W_wear[..., :D] = W_w.T
+    W_wear[..., D:2 * D] = W_e.T
+    W_wear[..., 2 * D:3 * D] = W_a.T
+    W_wear[..., 3 * D:4 * D] = W_r.T
+    U_h_T[...] = U_h.T
+    # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    for t in range(T):
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(r_rows[t], U_h_T, U_h_r)
+        states_forward_step_rows(t)
+        product(h, W_wear, k_w_W_e_h_a_k_r)
+        states_forward_step_rows2(t)
+        states_forward_step_rows3(t)
+        states_forward_step_rows4(t)
+        states_forward_step_rows5(t)
+        states_forward_step_rows6(t)
+        # r = a_r @ M
+        states_forward_step_sum(t)
+
+    tape = States(size, dtype, x, r_rows, M_rows)
+    last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
+    return r_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    r_rows = tape.r_rows
+    M_rows = tape.M_rows
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["r"])
+    W_h = np.ascontiguousarray(params["W_h"])
+    U_h = np.ascontiguousarray(params["U_h"])
+    b_h = np.ascontiguousarray(params["b_h"])
+    W_w = np.ascontiguousarray(params["W_w"])
+    v_w = np.ascontiguousarray(params["v_w"])
+    b_w = np.ascontiguousarray(params["b_w"])
+    s_w = np.ascontiguousarray(params["s_w"])
+    W_e = np.ascontiguousarray(params["W_e"])
+    W_a = np.ascontiguousarray(params["W_a"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    s_r = np.ascontiguousarray(params["s_r"])
+    d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
+    d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
+    W_wear2 = scratch("W_wear2", (4 * D, H), dtype)
+    W_h_x2 = scratch("W_h_x2", (T, B, H), dtype)
+    U_h_r2 = scratch("U_h_r2", (T, B, H), dtype)
+    h2 = scratch("h2", (T, B, H), dtype)
+    k_w_W_e_h_a_k_r2 = scratch("k_w_W_e_h_a_k_r2", (T, B, 4 * D), dtype)
+    beta_w2 = scratch("beta_w2", (T, B), dtype)
+    l_w_sum3 = scratch("l_w_sum3", (T, B, N), dtype)
+    l_w_sqrt3 = scratch("l_w_sqrt3", (T, B, N), dtype)
+    l_w_sqrt22 = scratch("l_w_sqrt22", (T, B), dtype)
+    l_w2 = scratch("l_w2", (T, B, N), dtype)
+    M_k_w2 = scratch("M_k_w2", (T, B, N), dtype)
+    a_w_arg2 = scratch("a_w_arg2", (T, B, N), dtype)
+    exp_a_w_arg2 = scratch("exp_a_w_arg2", (T, B, N), dtype)
+    a_w2 = scratch("a_w2", (T, B, N), dtype)
+    e2 = scratch("e2", (T, B, D), dtype)
+    beta_r2 = scratch("beta_r2", (T, B), dtype)
+    l_r_sum3 = scratch("l_r_sum3", (T, B, N), dtype)
+    l_r_sqrt3 = scratch("l_r_sqrt3", (T, B, N), dtype)
+    l_r_sqrt22 = scratch("l_r_sqrt22", (T, B), dtype)
+    l_r2 = scratch("l_r2", (T, B, N), dtype)
+    M_k_r2 = scratch("M_k_r2", (T, B, N), dtype)
+    a_r_arg2 = scratch("a_r_arg2", (T, B, N), dtype)
+    exp_a_r_arg2 = scratch("exp_a_r_arg2", (T, B, N), dtype)
+    a_r2 = scratch("a_r2", (T, B, N), dtype)
+    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
+    d_r = scratch("d_r", (B, D), dtype)
+    d_a_r = scratch("d_a_r", (B, N), dtype)
+    d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
+    d_M_k_r = scratch("d_M_k_r", (B, N), dtype)
+    d_l_r_pre2 = scratch("d_l_r_pre2", (B,), dtype)
+    d_l_r_pre = scratch("d_l_r_pre", (B, N), dtype)
+    d_beta_r_pre = scratch("d_beta_r_pre", (T, B), dtype)
+    d_k_r_M_k_r = scratch("d_k_r_M_k_r", (B, D), dtype)
+    d_k_w_W_e_h_a_k_r = scratch("d_k_w_W_e_h_a_k_r", (T, B, 4 * D), dtype)
+    d_M = scratch("d_M", (B, N, D), dtype)
+    d_a_w_e = scratch("d_a_w_e", (B, N, D), dtype)
+    d_e = scratch("d_e", (B, D), dtype)
+    d_a_w_a_w_e = scratch("d_a_w_a_w_e", (B, N), dtype)
+    d_a_w_a_w_a = scratch("d_a_w_a_w_a", (B, N), dtype)
+    d_a_w = scratch("d_a_w", (B, N), dtype)
+    d_a_w_arg = scratch("d_a_w_arg", (T, B, N), dtype)
+    d_M_k_w = scratch("d_M_k_w", (B, N), dtype)
+    d_l_w_pre2 = scratch("d_l_w_pre2", (B,), dtype)
+    d_l_w_pre = scratch("d_l_w_pre", (B, N), dtype)
+    d_beta_w_pre = scratch("d_beta_w_pre", (T, B), dtype)
+    d_k_w_M_k_w = scratch("d_k_w_M_k_w", (B, D), dtype)
+    d_h_k_w_W_e_h_a_k_r = scratch("d_h_k_w_W_e_h_a_k_r", (B, H), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_h = np.empty((H, I), dtype)
+    d_U_h = np.empty((H, D), dtype)
+    d_b_h = np.empty((H,), dtype)
+    d_W_wear = np.empty((4 * D, H), dtype)
+    d_v_w = np.empty((H,), dtype)
+    d_b_w = np.empty((), dtype)
+    d_s_w = np.empty((N,), dtype)
+    d_v_r = np.empty((H,), dtype)
+    d_b_r = np.empty((), dtype)
+    d_s_r = np.empty((N,), dtype)
+    d_r_prev_rows[T % 2] = dstate["r"]
+    d_M_prev_rows[T % 2] = dstate["M"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", W_h_x2, U_h_r2, b_h, v_w, v_r, b_w, b_r, h2, beta_w2, beta_r2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", k_w_W_e_h_a_k_r2, l_w_sqrt22, l_r_sqrt22, e2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", M_rows, k_w_W_e_h_a_k_r2, l_w_sum3, l_r_sum3, M_k_w2, M_k_r2,
+    )
+    states_backward_before_rows4 = kernel(
+        "states_backward_before_rows4", l_w_sum3, l_w_sqrt22, beta_w2, M_k_w2, s_w, l_r_sum3, l_r_sqrt22,
+        beta_r2, M_k_r2, s_r, l_w_sqrt3, l_w2, a_w_arg2, l_r_sqrt3, l_r2, a_r_arg2, exp_a_w_arg2,
+        exp_a_r_arg2, a_w2, a_r2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_r_prev_rows, d_r,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", a_w2, e2, d_r, M_rows, a_w_e2, d_a_r,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", a_r2, d_a_r, beta_r2, l_r2, M_k_r2, l_r_sqrt22, l_r_sqrt3, d_a_r_arg,
+        d_M_k_r, d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    states_backward_step_rows3 = kernel(
+        "states_backward_step_rows3", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r2, d_r,
+        a_r2, e2, d_M, d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", d_M, a_w2, d_k_w_W_e_h_a_k_r,
+    )
+    states_backward_step_sum3 = kernel(
+        "states_backward_step_sum3", d_a_w_e, a_w2, d_e,
+    )
+    states_backward_step_rows4 = kernel(
+        "states_backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w2, beta_w2, l_w2, M_k_w2, l_w_sqrt22,
+        l_w_sqrt3, d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
+    )
+    states_backward_step_sum4 = kernel(
+        "states_backward_step_sum4", d_M_k_w, M_rows, d_k_w_M_k_w,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_l_r_pre2, k_w_W_e_h_a_k_r2, d_k_r_M_k_r, d_e, e2, d_l_w_pre2,
+        d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h2, d_h_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r2, d_M, a_w_e2, d_M_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_beta_w_pre, h2, d_v_w,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_beta_w_pre, d_b_w,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_beta_r_pre, h2, d_v_r,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_beta_r_pre, d_b_r,
+    )
+
+    W_wear2[:D] = W_w
+    W_wear2[D:2 * D] = W_e
+    W_wear2[2 * D:3 * D] = W_a
+    W_wear2[3 * D:4 * D] = W_r
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(x.reshape(-1, I), W_h.T, W_h_x2.reshape(-1, H))
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r2.reshape(-1, H))
+    states_backward_before_rows()
+    product(h2.reshape(-1, H), W_wear2.T, k_w_W_e_h_a_k_r2.reshape(-1, 4 * D))
+    states_backward_before_rows2()
+    states_backward_before_rows3()
+    states_backward_before_rows4()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        states_backward_step_rows(t)
+        states_backward_step_rows2(t)
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        states_backward_step_sum(t)
+        states_backward_step_rows3(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        states_backward_step_sum2(t)
+        # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+        states_backward_step_sum3(t)
+        states_backward_step_rows4(t)
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        states_backward_step_sum4(t)
+        states_backward_step2(t)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+        states_backward_step3(t)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
+        states_backward_step4(t)
+
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(d_h_pre.reshape(-1, H), W_h, d_x.reshape(-1, I))
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_h)
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
+    # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+    np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
+    product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h2.reshape(-1, H), d_W_wear)
+    # through beta_w = softplus(dot(v_w, h) + b_w)
+    states_backward_after_sum()
+    # through beta_w = softplus(dot(v_w, h) + b_w)
+    states_backward_after_sum2()
+    # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+    np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
+    # through beta_r = softplus(dot(v_r, h) + b_r)
+    states_backward_after_sum3()
+    # through beta_r = softplus(dot(v_r, h) + b_r)
+    states_backward_after_sum4()
+    # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+    np.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
+
+    dparams = {
+        "W_h": d_W_h,
+        "U_h": d_U_h,
+        "b_h": d_b_h,
+        "W_w": d_W_wear[:D],
+        "v_w": d_v_w,
+        "b_w": d_b_w,
+        "s_w": d_s_w,
+        "W_e": d_W_wear[D:2 * D],
+        "W_a": d_W_wear[2 * D:3 * D],
+        "W_r": d_W_wear[3 * D:4 * D],
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "s_r": d_s_r,
+    }
+    dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1480,6 +1852,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1534,7 +1930,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -113,10 +113,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -687,6 +688,697 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" void states_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double k_k_total = 0;
+        #pragma omp simd reduction(+:q_q_total, k_k_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+        }
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t k_k = compute_t(k_k_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
+    }
+}
+
+extern "C" void states_forward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    S = S_prev + v_phi_k;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        compute_t S;
+        const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
+        states_forward_sequence_point(
+            compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            S_prev,
+            S);
+        S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+    }
+}
+
+inline_point void states_forward_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, compute_t& z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+}
+
+extern "C" void states_forward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        compute_t z;
+        const compute_t z_prev = compute_t(z_rows_at[(t * B + iB) * M + iM]);
+        states_forward_sequence2_point(
+            z_prev,
+            compute_t(phi_k_at[(t * B + iB) * M + iM]),
+            z);
+        z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" void states_forward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iM = 0; iM < M; ++iM)
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" void states_forward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iM = 0; iM < M; ++iM)
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t S_phi_q, const compute_t z_phi_q, compute_t& y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    y = S_phi_q / z_phi_q;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_q2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_k2_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double k_k_total = 0;
+        #pragma omp simd reduction(+:q_q_total, k_k_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // through q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // through k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q2_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k2_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+        }
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t k_k = compute_t(k_k_total);
+        q_q2_at[iT * B + iB] = storage_t(q_q);
+        k_k2_at[iT * B + iB] = storage_t(k_k);
+    }
+}
+
+extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_q2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Omega_k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_argmax2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ z_phi_q2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t k_k = compute_t(k_k2_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k2_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k2_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax2_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+
+        const compute_t q_q = compute_t(q_q2_at[iT * B + iB]);
+        double z_phi_q_total = 0;
+        #pragma omp simd reduction(+:z_phi_q_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q2_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+        }
+        const compute_t z_phi_q = compute_t(z_phi_q_total);
+        z_phi_q2_at[iT * B + iB] = storage_t(z_phi_q);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_phi_q2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iM = 0; iM < M; ++iM)
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+        S_phi_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_phi_q2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_phi_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t z_phi_q = compute_t(z_phi_q2_at[iT * B + iB]);
+        double d_z_phi_q_y_total = 0;
+        #pragma omp simd reduction(+:d_z_phi_q_y_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q2_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t d_S_phi_q = dy / z_phi_q;
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_z_phi_q_y_total += dy * S_phi_q;
+        }
+        const compute_t d_z_phi_q_y = compute_t(d_z_phi_q_y_total);
+
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
+        d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+        d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_argmax2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        double d_max_a_phi_q_pre_total = 0;
+        double d_q_q_phi_q_pre_total = 0;
+        #pragma omp simd reduction(+:d_max_a_phi_q_pre_total, d_q_q_phi_q_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
+        }
+        const compute_t d_max_a_phi_q_pre = compute_t(d_max_a_phi_q_pre_total);
+        const compute_t d_q_q_phi_q_pre = compute_t(d_q_q_phi_q_pre_total);
+
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
+        d_q_q_at[iT * B + iB] = storage_t(d_q_q);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
+        }
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
+{
+    // through q = (W_q @ x) / D ** 0.25
+    const compute_t d_q = d_q_a + 2 * d_q_q * q;
+    d_W_q_x = d_q / pow(D_, compute_t(0.25));
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_W_q_x;
+        states_backward_before_point(
+            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_q_at[iT * B + iB]),
+            compute_t(q2_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_z_next, const compute_t d_z_phi_q, const compute_t phi_q, compute_t& d_z,
+    compute_t& d_z_prev)
+{
+    // through z = z[t-1] + phi_k
+    d_z = d_z_next + d_z_phi_q * phi_q;
+    d_z_prev = d_z;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        compute_t d_z, d_z_prev;
+        const compute_t d_z_next = compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * M + iM]);
+        states_backward_sequence_point(
+            d_z_next,
+            compute_t(d_z_phi_q_at[t * B + iB]),
+            compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+            d_z, d_z_prev);
+        d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
+        d_z_prev_rows_at[((t % 2) * B + iB) * M + iM] = storage_t(d_z_prev);
+    }
+}
+
+inline_point void states_backward_sequence2_point(
+    const compute_t d_S_next, const compute_t d_S_phi_q, const compute_t phi_q, compute_t& d_S,
+    compute_t& d_S_prev)
+{
+    // through S = S[t-1] + outer(v, phi_k)
+    d_S = d_S_next + d_S_phi_q * phi_q;
+    d_S_prev = d_S;
+}
+
+extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        compute_t d_S, d_S_prev;
+        const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * M + iM]);
+        states_backward_sequence2_point(
+            d_S_next,
+            compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
+            compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+            d_S, d_S_prev);
+        d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
+        d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * M + iM] = storage_t(d_S_prev);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+        d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_phi_k_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double d_k_k_phi_k_pre_total = 0;
+        #pragma omp simd reduction(+:d_k_k_phi_k_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
+        }
+        const compute_t d_k_k_phi_k_pre = compute_t(d_k_k_phi_k_pre_total);
+
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
+    compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / D ** 0.25
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_W_k_x;
+        states_backward_after_point(
+            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k2_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iM = 0; iM < M; ++iM)
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
+{
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_Omega_a, const compute_t d_Omega_Omega_k, compute_t& d_Omega)
+{
+    d_Omega = d_Omega_a + d_Omega_Omega_k;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 M = sizes[4], D = sizes[5];
+    const storage_t* __restrict__ d_Omega_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_Omega_Omega_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_Omega_at = static_cast<storage_t*>(at[2]);
+    for (int64 iM = 0; iM < M; ++iM)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_Omega;
+        states_backward_finish_point(
+            compute_t(d_Omega_a_at[iM * D + iD]),
+            compute_t(d_Omega_Omega_k_at[iM * D + iD]),
+            d_Omega);
+        d_Omega_at[iM * D + iD] = storage_t(d_Omega);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

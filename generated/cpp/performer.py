@@ -69,6 +69,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -89,6 +90,24 @@ class Tape(NamedTuple):
     k: np.ndarray  # (T, B, D)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    z_rows: np.ndarray  # (T + 1, B, M)
+    S_rows: np.ndarray  # (T + 1, B, H, M)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, M, D, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H, "M": M, "D": D}
@@ -101,19 +120,27 @@ def init(I, H, M, D, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -199,6 +226,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     S_phi_q = tape.S_phi_q
     z_phi_q = tape.z_phi_q
     S_rows = tape.S_rows
@@ -325,6 +356,259 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    S_rows = np.empty((T + 1, B, H, M), dtype)
+    z_rows = np.empty((T + 1, B, M), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * D + H), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    a = scratch("a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_rows[0] = state["S"]
+    z_rows[0] = state["z"]
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", W_q_x_W_k_x_v, q, k, q_q, k_k,
+    )
+    states_forward_before_rows2 = kernel(
+        "states_forward_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", W_q_x_W_k_x_v, phi_k, S_rows,
+    )
+    states_forward_sequence2 = kernel(
+        "states_forward_sequence2", z_rows, phi_k,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", S_rows, phi_q, S_phi_q,
+    )
+    states_forward_after_sum2 = kernel(
+        "states_forward_after_sum2", z_rows, phi_q, z_phi_q,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", S_phi_q, z_phi_q, y,
+    )
+
+    W_qkv[..., :D] = W_q.T
+    W_qkv[..., D:2 * D] = W_k.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
+    states_forward_before_rows()
+    # a = Omega @ q
+    product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+    states_forward_before_rows2()
+
+    states_forward_sequence()
+    states_forward_sequence2()
+
+    # y = (S @ phi_q) / dot(z, phi_q)
+    states_forward_after_sum()
+    # y = (S @ phi_q) / dot(z, phi_q)
+    states_forward_after_sum2()
+    states_forward_after()
+
+    tape = States(size, dtype, x, z_rows, S_rows)
+    last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    z_rows = tape.z_rows
+    S_rows = tape.S_rows
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_q = np.ascontiguousarray(params["W_q"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    Omega = np.ascontiguousarray(params["Omega"])
+    d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
+    d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
+    W_qkv2 = scratch("W_qkv2", (I, 2 * D + H), dtype)
+    W_kv = scratch("W_kv", (D + H, I), dtype)
+    W_q_x_W_k_x_v2 = scratch("W_q_x_W_k_x_v2", (T, B, 2 * D + H), dtype)
+    q2 = scratch("q2", (T, B, D), dtype)
+    k2 = scratch("k2", (T, B, D), dtype)
+    a2 = scratch("a2", (T, B, M), dtype)
+    q_q2 = scratch("q_q2", (T, B), dtype)
+    a_argmax2 = scratch("a_argmax2", (T, B, M), dtype)
+    phi_q2 = scratch("phi_q2", (T, B, M), dtype)
+    Omega_k2 = scratch("Omega_k2", (T, B, M), dtype)
+    k_k2 = scratch("k_k2", (T, B), dtype)
+    phi_k2 = scratch("phi_k2", (T, B, M), dtype)
+    S_phi_q2 = scratch("S_phi_q2", (T, B, H), dtype)
+    z_phi_q2 = scratch("z_phi_q2", (T, B), dtype)
+    d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
+    d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
+    d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
+    d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
+    d_q_q = scratch("d_q_q", (T, B), dtype)
+    d_a = scratch("d_a", (T, B, M), dtype)
+    d_q_a = scratch("d_q_a", (T, B, D), dtype)
+    d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
+    d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
+    d_z = scratch("d_z", (T, B, M), dtype)
+    d_S = scratch("d_S", (T, B, H, M), dtype)
+    d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
+    d_phi_k_pre = scratch("d_phi_k_pre", (T, B, M), dtype)
+    d_k_k = scratch("d_k_k", (T, B), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, D + H), dtype)
+    d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
+    d_x_W_k_x_v = scratch("d_x_W_k_x_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_q = np.empty((D, I), dtype)
+    d_W_kv = np.empty((D + H, I), dtype)
+    d_Omega_a = scratch("d_Omega_a", (M, D), dtype)
+    d_Omega_Omega_k = scratch("d_Omega_Omega_k", (M, D), dtype)
+    d_Omega = np.empty((M, D), dtype)
+    d_S_prev_rows[T % 2] = dstate["S"]
+    d_z_prev_rows[T % 2] = dstate["z"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", W_q_x_W_k_x_v2, q2, k2, q_q2, k_k2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", a2, q_q2, Omega_k2, k_k2, z_rows, a_argmax2, phi_q2, phi_k2,
+        z_phi_q2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", S_rows, phi_q2, S_phi_q2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", dy, S_phi_q2, z_phi_q2, d_z_phi_q, d_S_phi_q,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    states_backward_before_rows4 = kernel(
+        "states_backward_before_rows4", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q2, a_argmax2, d_phi_q_pre,
+        d_q_q, d_a,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", d_q_a, d_q_q, q2, d_W_q_x,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_z_prev_rows, d_z_phi_q, phi_q2, d_z,
+    )
+    states_backward_sequence2 = kernel(
+        "states_backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q2, d_S,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_S, W_q_x_W_k_x_v2, d_phi_k_v_phi_k,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_phi_k_v_phi_k, d_z, phi_k2, d_phi_k_pre, d_k_k,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_k_Omega_k, d_k_k, k2, d_W_k_x_v,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_S, phi_k2, d_W_k_x_v,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega,
+    )
+
+    W_qkv2[..., :D] = W_q.T
+    W_qkv2[..., D:2 * D] = W_k.T
+    W_qkv2[..., 2 * D:2 * D + H] = W_v.T
+    W_kv[:D] = W_qkv2[:, D:2 * D].T
+    W_kv[D:D + H] = W_qkv2[:, 2 * D:2 * D + H].T
+    product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * D + H))
+    states_backward_before_rows()
+    # through a = Omega @ q
+    product(q2.reshape(-1, D), Omega.T, a2.reshape(-1, M))
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(k2.reshape(-1, D), Omega.T, Omega_k2.reshape(-1, M))
+    states_backward_before_rows2()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    states_backward_before_sum()
+    states_backward_before_rows3()
+    # through y = (S @ phi_q) / dot(z, phi_q)
+    states_backward_before_sum2()
+    states_backward_before_rows4()
+    # through a = Omega @ q
+    product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
+    states_backward_before()
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
+
+    states_backward_sequence()
+    states_backward_sequence2()
+
+    # through S = S[t-1] + outer(v, phi_k)
+    states_backward_after_sum()
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
+    # through a = Omega @ q
+    product(d_a.reshape(-1, M).T, q2.reshape(-1, D), d_Omega_a)
+    states_backward_after_rows()
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
+    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(d_phi_k_pre.reshape(-1, M).T, k2.reshape(-1, D), d_Omega_Omega_k)
+    states_backward_after()
+    # through S = S[t-1] + outer(v, phi_k)
+    states_backward_after_sum2()
+    product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
+    states_backward_after2()
+    states_backward_finish()
+
+    dparams = {
+        "W_q": d_W_q,
+        "W_k": d_W_kv[:D],
+        "W_v": d_W_kv[D:D + H],
+        "Omega": d_Omega,
+    }
+    dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -989,6 +1273,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1043,7 +1351,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

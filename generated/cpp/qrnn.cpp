@@ -109,10 +109,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -397,6 +398,312 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now;
+        states_forward_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+inline_point void states_forward_before2_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, compute_t& z, compute_t& f, compute_t& o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+}
+
+extern "C" void states_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_zfo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, f, o;
+        states_forward_before2_point(
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            z, f, o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, compute_t& c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    c = f * c_prev + (1 - f) * z;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c;
+        const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            c_prev,
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            c);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t o, const compute_t c, compute_t& h)
+{
+    // h = o * c
+    h = o * c;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, const compute_t dy, const compute_t c, compute_t& z,
+    compute_t& f, compute_t& o, compute_t& d_o_pre)
+{
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+    const compute_t d_o = dy * c;
+    d_o_pre = o * (1 - o) * d_o;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ V_zfo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, f, o, d_o_pre;
+        states_backward_before_point(
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            z, f, o, d_o_pre);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_c_next, const compute_t dy, const compute_t o, const compute_t f, compute_t& d_c,
+    compute_t& d_c_prev)
+{
+    // through c = f * c[t-1] + (1 - f) * z
+    d_c = d_c_next + dy * o;
+    d_c_prev = f * d_c;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_c, d_c_prev;
+        const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            d_c_next,
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            d_c, d_c_prev);
+        d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_c, const compute_t c_prev, const compute_t z, const compute_t f, compute_t& d_f_pre,
+    compute_t& d_z_pre)
+{
+    // through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t d_f = d_c * (c_prev - z);
+    const compute_t s1 = 1 - f;
+    d_f_pre = f * d_f * s1;
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t d_z = d_c * s1;
+    d_z_pre = (1 - square(z)) * d_z;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_zf_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_f_pre, d_z_pre;
+        states_backward_after_point(
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            d_f_pre, d_z_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_prev_V_zf_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
+{
+    d_x_prev = d_x_prev_V_zf_x + d_x_prev_V_o_x;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_prev_V_zf_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x_prev;
+        states_backward_after2_point(
+            compute_t(d_x_prev_V_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            d_x_prev);
+        d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
+    }
+}
+
+inline_point void states_backward_after3_point(
+    const compute_t d_x_W_zf_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
+{
+    d_x = d_x_W_zf_x + d_x_W_o_x + d_x_next;
+}
+
+extern "C" void states_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_zf_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_x_W_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

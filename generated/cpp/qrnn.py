@@ -66,6 +66,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -81,6 +82,24 @@ class Tape(NamedTuple):
     z: np.ndarray  # (T, B, H)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    x_now_rows: np.ndarray  # (T + 1, B, I)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -95,19 +114,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -173,6 +200,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     c_rows = tape.c_rows
     o = tape.o
     f = tape.f
@@ -255,6 +286,182 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    c_rows = np.empty((T + 1, B, H), dtype)
+    x_now_rows = np.empty((T + 1, B, I), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    V_zfo_x = scratch("V_zfo_x", (T, B, 3 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    x_now_rows[0] = state["x"]
+    states_forward_before = kernel(
+        "states_forward_before", x, x_now_rows,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", V_zfo_x, W_zfo_x, z, f, o,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", f, c_rows, z,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", o, c_rows, h,
+    )
+
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    V_zfo[..., :H] = V_z.T
+    V_zfo[..., H:2 * H] = V_f.T
+    V_zfo[..., 2 * H:3 * H] = V_o.T
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
+    states_forward_before()
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
+    states_forward_before2()
+
+    states_forward_sequence()
+
+    states_forward_after()
+
+    tape = States(size, dtype, x, x_now_rows, c_rows)
+    last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    x_now_rows = tape.x_now_rows
+    c_rows = tape.c_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    V_z = np.ascontiguousarray(params["V_z"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    V_f = np.ascontiguousarray(params["V_f"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    V_o = np.ascontiguousarray(params["V_o"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    W_zfo2 = scratch("W_zfo2", (I, 3 * H), dtype)
+    V_zfo2 = scratch("V_zfo2", (I, 3 * H), dtype)
+    WV_o = scratch("WV_o", (H, 2 * I), dtype)
+    V_zf = scratch("V_zf", (2 * H, I), dtype)
+    W_zf = scratch("W_zf", (2 * H, I), dtype)
+    W_zfo_x2 = scratch("W_zfo_x2", (T, B, 3 * H), dtype)
+    V_zfo_x2 = scratch("V_zfo_x2", (T, B, 3 * H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
+    d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_zf_pre = scratch("d_zf_pre", (T, B, 2 * H), dtype)
+    d_V_zf = np.empty((2 * H, I), dtype)
+    d_W_zf = np.empty((2 * H, I), dtype)
+    d_V_o = np.empty((H, I), dtype)
+    d_W_o = np.empty((H, I), dtype)
+    d_x_prev_V_zf_x = scratch("d_x_prev_V_zf_x", (T, B, I), dtype)
+    d_x_W_zf_x = scratch("d_x_W_zf_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_c_prev_rows[T % 2] = dstate["c"]
+    d_x_prev_rows[T] = dstate["x"]
+    states_backward_before = kernel(
+        "states_backward_before", V_zfo_x2, W_zfo_x2, dy, c_rows, z2, f2, o2, d_o_pre,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_c_prev_rows, dy, o2, f2, d_c,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_c, c_rows, z2, f2, d_zf_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_prev_V_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", d_x_W_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows, d_x,
+    )
+
+    W_zfo2[..., :H] = W_z.T
+    W_zfo2[..., H:2 * H] = W_f.T
+    W_zfo2[..., 2 * H:3 * H] = W_o.T
+    V_zfo2[..., :H] = V_z.T
+    V_zfo2[..., H:2 * H] = V_f.T
+    V_zfo2[..., 2 * H:3 * H] = V_o.T
+    WV_o[..., :I] = W_o
+    WV_o[..., I:2 * I] = V_o
+    V_zf[:H] = V_zfo2[:, :H].T
+    V_zf[H:2 * H] = V_zfo2[:, H:2 * H].T
+    W_zf[:H] = W_zfo2[:, :H].T
+    W_zf[H:2 * H] = W_zfo2[:, H:2 * H].T
+    product(x.reshape(-1, I), W_zfo2, W_zfo_x2.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo2, V_zfo_x2.reshape(-1, 3 * H))
+    states_backward_before()
+    product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
+
+    states_backward_sequence()
+
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o)
+    # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+    states_backward_after()
+    product(d_zf_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_zf)
+    product(d_zf_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zf)
+    product(d_zf_pre.reshape(-1, 2 * H), V_zf, d_x_prev_V_zf_x.reshape(-1, I))
+    product(d_zf_pre.reshape(-1, 2 * H), W_zf, d_x_W_zf_x.reshape(-1, I))
+    states_backward_after2()
+    states_backward_after3()
+
+    dparams = {
+        "V_z": d_V_zf[:H],
+        "W_z": d_W_zf[:H],
+        "V_f": d_V_zf[H:2 * H],
+        "W_f": d_W_zf[H:2 * H],
+        "V_o": d_V_o,
+        "W_o": d_W_o,
+    }
+    dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -793,6 +1000,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -847,7 +1078,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -109,10 +109,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -274,6 +275,202 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t g, const compute_t c_prev, compute_t& c,
+    compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = i * g + f * c[t-1]
+    c = g * i + c_prev * f;
+    // h = tanh(c)
+    h = tanh(c);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c, h;
+        states_forward_step_point(
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, compute_t& i, compute_t& f)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ g_W_i_x_W_f_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t i, f;
+        states_backward_before_point(
+            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            i, f);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t d_c_next, const compute_t h,
+    const compute_t c_prev, const compute_t f, const compute_t g, const compute_t i, compute_t& d_c,
+    compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_c_prev)
+{
+    // through h = tanh(c)
+    const compute_t d_h = dy + d_h_next;
+    // through c = i * g + f * c[t-1]
+    d_c = d_c_next + (1 - square(h)) * d_h;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = c_prev * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_i = g * d_c;
+    d_i_pre = i * (1 - i) * d_i;
+    d_c_prev = f * d_c;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_if_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_c, d_f_pre, d_i_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(g_W_i_x_W_f_x2_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            d_c, d_f_pre, d_i_pre, d_c_prev);
+        d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+        d_if_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_if_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_c, const compute_t i, compute_t& d_g)
+{
+    // through g = W_c @ x
+    d_g = d_c * i;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_g;
+        states_backward_after_point(
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            d_g);
+        d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_if_x, const compute_t d_x_g, compute_t& d_x)
+{
+    d_x = d_x_W_if_x + d_x_g;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_if_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_if_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

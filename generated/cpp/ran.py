@@ -69,6 +69,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -83,6 +84,24 @@ class Tape(NamedTuple):
     i: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -99,19 +118,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -165,6 +192,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     h_rows = tape.h_rows
     c_rows = tape.c_rows
     f = tape.f
@@ -236,6 +267,157 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_cif = scratch("W_cif", (I, 3 * H), dtype)
+    U_if = scratch("U_if", (H, 2 * H), dtype)
+    g_W_i_x_W_f_x = scratch("g_W_i_x_W_f_x", (T, B, 3 * H), dtype)
+    U_if_h = scratch("U_if_h", (B, 2 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    states_forward_step = kernel(
+        "states_forward_step", g_W_i_x_W_f_x, U_if_h, b_i, b_f, c_rows, h_rows,
+    )
+
+    W_cif[..., :H] = W_c.T
+    W_cif[..., H:2 * H] = W_i.T
+    W_cif[..., 2 * H:3 * H] = W_f.T
+    U_if[..., :H] = U_i.T
+    U_if[..., H:2 * H] = U_f.T
+    product(x.reshape(-1, I), W_cif, g_W_i_x_W_f_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        product(h_rows[t], U_if, U_if_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows, c_rows)
+    last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    c_rows = tape.c_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_c = np.ascontiguousarray(params["W_c"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    U_i = np.ascontiguousarray(params["U_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    U_f = np.ascontiguousarray(params["U_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_cif2 = scratch("W_cif2", (I, 3 * H), dtype)
+    U_if2 = scratch("U_if2", (2 * H, H), dtype)
+    W_if = scratch("W_if", (2 * H, I), dtype)
+    g_W_i_x_W_f_x2 = scratch("g_W_i_x_W_f_x2", (T, B, 3 * H), dtype)
+    U_if_h2 = scratch("U_if_h2", (T, B, 2 * H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_if_pre = scratch("d_if_pre", (T, B, 2 * H), dtype)
+    d_g = scratch("d_g", (T, B, H), dtype)
+    d_x_g = scratch("d_x_g", (T, B, I), dtype)
+    d_x_W_if_x = scratch("d_x_W_if_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_c = np.empty((H, I), dtype)
+    d_W_if = np.empty((2 * H, I), dtype)
+    d_U_if = np.empty((2 * H, H), dtype)
+    d_b_if = np.empty((2 * H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before = kernel(
+        "states_backward_before", g_W_i_x_W_f_x2, U_if_h2, b_i, b_f, i2, f2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f2, g_W_i_x_W_f_x2, i2,
+        d_c, d_if_pre,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_c, i2, d_g,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_if_x, d_x_g, d_x,
+    )
+
+    W_cif2[..., :H] = W_c.T
+    W_cif2[..., H:2 * H] = W_i.T
+    W_cif2[..., 2 * H:3 * H] = W_f.T
+    U_if2[:H] = U_i
+    U_if2[H:2 * H] = U_f
+    W_if[:H] = W_cif2[:, H:2 * H].T
+    W_if[H:2 * H] = W_cif2[:, 2 * H:3 * H].T
+    product(x.reshape(-1, I), W_cif2, g_W_i_x_W_f_x2.reshape(-1, 3 * H))
+    product(h_rows[:-1].reshape(-1, H), U_if2.T, U_if_h2.reshape(-1, 2 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_if_pre[t], U_if2, d_h_prev_rows[t % 2])
+
+    product(d_if_pre.reshape(-1, 2 * H), W_if, d_x_W_if_x.reshape(-1, I))
+    product(d_if_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_if)
+    product(d_if_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_if)
+    np.sum(d_if_pre.reshape(-1, 2 * H), axis=0, out=d_b_if)
+    states_backward_after()
+    # through g = W_c @ x
+    product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))
+    # through g = W_c @ x
+    product(d_g.reshape(-1, H).T, x.reshape(-1, I), d_W_c)
+    states_backward_after2()
+
+    dparams = {
+        "W_c": d_W_c,
+        "W_i": d_W_if[:H],
+        "U_i": d_U_if[:H],
+        "b_i": d_b_if[:H],
+        "W_f": d_W_if[H:2 * H],
+        "U_f": d_U_if[H:2 * H],
+        "b_f": d_b_if[H:2 * H],
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -700,6 +882,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -754,7 +960,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

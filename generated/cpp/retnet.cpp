@@ -114,10 +114,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -186,7 +187,7 @@ inline_point void forward_before2_point(
 
 extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], K = sizes[4];
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
     const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ C_at = static_cast<storage_t*>(at[2]);
@@ -197,7 +198,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t C_pre, C, D;
         forward_before2_point(
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(theta_at[iK]),
             C_pre, C, D);
         C_pre_at[iT * K + iK] = storage_t(C_pre);
@@ -767,7 +768,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 // through C = cos(t * theta)
 extern "C" void backward_after_sum7(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], K = sizes[4];
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
     const storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_theta_at = static_cast<storage_t*>(at[1]);
     for (int64 iK = 0; iK < K; ++iK)
@@ -776,7 +777,7 @@ extern "C" void backward_after_sum7(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iT = 0; iT < T; ++iT)
             total += compute_t(d_C_pre_at[iT * K + iK])
-                * compute_t(iT);
+                * compute_t(first_step + iT);
         d_theta_at[iK] = storage_t(total);
     }
 }
@@ -910,6 +911,853 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        states_forward_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t k_a, k_b;
+        states_forward_before_point(
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            k_a, k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+inline_point void states_forward_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C, compute_t& D)
+{
+    // C = cos(t * theta)
+    const compute_t C_pre = t_ * theta;
+    C = cos(C_pre);
+    // D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" void states_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C, D;
+        states_forward_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C, D);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+inline_point void states_forward_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, compute_t& S_a_arg1, compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+}
+
+extern "C" void states_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2;
+        states_forward_before3_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a, S_b;
+        const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
+        states_forward_sequence_point(
+            compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+            compute_t(0.96875),
+            S_a_prev,
+            compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+            S_b_prev,
+            S_a, S_b);
+        S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+        S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+    }
+}
+
+extern "C" void states_forward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double S_a_y_arg_total = 0;
+        double S_b_y_arg2_total = 0;
+        #pragma omp simd reduction(+:S_a_y_arg_total, S_b_y_arg2_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+        }
+        const compute_t S_a_y_arg = compute_t(S_a_y_arg_total);
+        const compute_t S_b_y_arg2 = compute_t(S_b_y_arg2_total);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t S_a_y_arg, const compute_t S_b_y_arg2, compute_t& y)
+{
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y = S_a_y_arg + S_b_y_arg2;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_a_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(S_b_y_arg2_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 K = sizes[4];
+    storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[0]);
+    {
+        compute_t k_a_sqrt;
+        states_backward_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt2_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        d_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+        d_D_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+        d_D_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+        d_C_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" void states_backward_before_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+        d_C_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // through k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t k_a, k_b;
+        states_backward_before_point(
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt2_at[0]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            k_a, k_b);
+        k_a2_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b2_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
+{
+    // through C = cos(t * theta)
+    C_pre = t_ * theta;
+    C = cos(C_pre);
+    // through D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
+    const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ C_pre2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t C_pre, C, D;
+        states_backward_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C_pre, C, D);
+        C_pre2_at[iT * K + iK] = storage_t(C_pre);
+        C2_at[iT * K + iK] = storage_t(C);
+        D2_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+inline_point void states_backward_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2, compute_t& d_q_b, compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    // through q_b = W_qb @ x
+    d_q_b = C * d_y_arg2 - D * d_y_arg;
+    // through q_a = W_qa @ x
+    d_q_a = C * d_y_arg + D * d_y_arg2;
+}
+
+extern "C" void states_backward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[12]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
+        states_backward_before3_point(
+            compute_t(k_a2_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b2_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
+            compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
+        d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_S_b_next, const compute_t dy, const compute_t y_arg2, const compute_t d_S_a_next,
+    const compute_t y_arg, const compute_t gamma, compute_t& d_S_b, compute_t& d_S_a, compute_t& d_S_a_prev,
+    compute_t& d_S_b_prev)
+{
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    d_S_b = d_S_b_next + dy * y_arg2;
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    d_S_a = dy * y_arg + d_S_a_next;
+    d_S_a_prev = gamma * d_S_a;
+    d_S_b_prev = gamma * d_S_b;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    storage_t* __restrict__ d_S_b_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_S_a_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[6]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_S_b, d_S_a, d_S_a_prev, d_S_b_prev;
+        const compute_t d_S_b_next = compute_t(d_S_b_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+        const compute_t d_S_a_next = compute_t(d_S_a_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+        states_backward_sequence_point(
+            d_S_b_next,
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+            d_S_a_next,
+            compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+            compute_t(0.96875),
+            d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
+        d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
+        d_S_a_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_a);
+        d_S_b_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_b_prev);
+        d_S_a_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_a_prev);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+        d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+        d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+        d_D_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_D_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+        d_D_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_S_a_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+        d_C_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" void states_backward_after_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+        d_C_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_D_S_a_arg1, const compute_t d_D_S_b_arg1, const compute_t d_D_y_arg,
+    const compute_t d_D_y_arg2, const compute_t d_C_S_a_arg1, const compute_t d_C_S_b_arg1,
+    const compute_t d_C_y_arg, const compute_t d_C_y_arg2, const compute_t C_pre, compute_t& d_C_pre)
+{
+    // through D = sin(t * theta)
+    const compute_t d_D = d_D_S_b_arg1 - d_D_S_a_arg1 - d_D_y_arg + d_D_y_arg2;
+    // through C = cos(t * theta)
+    const compute_t d_C = d_C_S_a_arg1 + d_C_S_b_arg1 + d_C_y_arg + d_C_y_arg2;
+    d_C_pre = cos(C_pre) * d_D - sin(C_pre) * d_C;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4];
+    const storage_t* __restrict__ d_D_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_D_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_C_S_a_arg1_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ C_pre2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_C_pre;
+        states_backward_after_point(
+            compute_t(d_D_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_D_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_D_y_arg_at[iT * K + iK]),
+            compute_t(d_D_y_arg2_at[iT * K + iK]),
+            compute_t(d_C_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_C_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_C_y_arg_at[iT * K + iK]),
+            compute_t(d_C_y_arg2_at[iT * K + iK]),
+            compute_t(C_pre2_at[iT * K + iK]),
+            d_C_pre);
+        d_C_pre_at[iT * K + iK] = storage_t(d_C_pre);
+    }
+}
+
+// through C = cos(t * theta)
+extern "C" void states_backward_after_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
+    const storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_theta_at = static_cast<storage_t*>(at[1]);
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iT = 0; iT < T; ++iT)
+            total += compute_t(d_C_pre_at[iT * K + iK])
+                * compute_t(first_step + iT);
+        d_theta_at[iK] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
+    const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
+{
+    // through k_b = (W_kb @ x) / sqrt(2 * K)
+    const compute_t d_k_b = d_S_b_arg1 * C - d_S_a_arg1 * D;
+    const compute_t s1 = 1 / k_a_sqrt;
+    d_W_kb_x = d_k_b * s1;
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t d_k_a = d_S_a_arg1 * C + D * d_S_b_arg1;
+    d_W_ka_x = d_k_a * s1;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        compute_t d_W_kb_x, d_W_ka_x;
+        states_backward_after2_point(
+            compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_a_sqrt2_at[0]),
+            d_W_kb_x, d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+    }
+}
+
+extern "C" void states_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double d_v_v_S_a_arg1_total = 0;
+        double d_v_v_S_b_arg1_total = 0;
+        #pragma omp simd reduction(+:d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+        }
+        const compute_t d_v_v_S_a_arg1 = compute_t(d_v_v_S_a_arg1_total);
+        const compute_t d_v_v_S_b_arg1 = compute_t(d_v_v_S_b_arg1_total);
+        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+    }
+}
+
+inline_point void states_backward_after3_point(
+    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
+}
+
+extern "C" void states_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v;
+        states_backward_after3_point(
+            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+    }
+}
+
+inline_point void states_backward_after4_point(
+    const compute_t d_x_W_ka_x_W_kb_x_v, const compute_t d_x_q_a, const compute_t d_x_q_b, compute_t& d_x)
+{
+    d_x = d_x_W_ka_x_W_kb_x_v + d_x_q_a + d_x_q_b;
+}
+
+extern "C" void states_backward_after4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after4_point(
+            compute_t(d_x_W_ka_x_W_kb_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -73,6 +73,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -88,7 +89,28 @@ class Tape(NamedTuple):
     k_b: np.ndarray  # (T, B, K)
     x: np.ndarray  # (T, B, I)
     k_a_sqrt: np.ndarray  # ()
+    t: int
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    S_b_rows: np.ndarray  # (T + 1, B, H, K)
+    S_a_rows: np.ndarray  # (T + 1, B, H, K)
+    t: int
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+    t: int
 
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -104,21 +126,31 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all", t=0):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
+    t is the number of the first step.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype, t)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype, t)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
+    first_step = t  # the loop counts with t
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    kernel = bound("train", sizes, dtype)
+    kernel = bound("train", [*sizes, t], dtype)
     x = np.ascontiguousarray(inputs["x"])
     W_qa = np.ascontiguousarray(params["W_qa"])
     W_qb = np.ascontiguousarray(params["W_qb"])
@@ -186,7 +218,7 @@ def forward(params, x, state=None):
     forward_after_rows()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_q_b_v, C_pre, k_a, k_b, x, k_a_sqrt)
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_q_b_v, C_pre, k_a, k_b, x, k_a_sqrt, first_step)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y, last, tape
 
@@ -202,6 +234,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
     q_a_q_b_v = tape.q_a_q_b_v
@@ -211,7 +247,7 @@ def backward(params, tape, dy, dstate=None):
     x = tape.x
     k_a_sqrt = tape.k_a_sqrt
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    kernel = bound("train", sizes, dtype)
+    kernel = bound("train", [*sizes, tape.t], dtype)
     dy = np.ascontiguousarray(cotangents["y"])
     W_qa = np.ascontiguousarray(params["W_qa"])
     W_qb = np.ascontiguousarray(params["W_qb"])
@@ -383,6 +419,302 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype, t):
+    """What forward does with memory="states"."""
+    first_step = t  # the loop counts with t
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", [*sizes, t], dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    S_a_rows = np.empty((T + 1, B, H, K), dtype)
+    S_b_rows = np.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
+    parts = scratch("parts", (T, B, 4 * K + H), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    C = scratch("C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
+    S_a_y_arg = scratch("S_a_y_arg", (T, B, H), dtype)
+    S_b_y_arg2 = scratch("S_b_y_arg2", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
+    S_a_rows[0] = state["S_a"]
+    S_b_rows[0] = state["S_b"]
+    states_forward_once = kernel(
+        "states_forward_once", k_a_sqrt,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", parts, k_a_sqrt, k_a, k_b,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", theta, C, D,
+    )
+    states_forward_before3 = kernel(
+        "states_forward_before3", k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+    )
+    states_forward_after_rows = kernel(
+        "states_forward_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+    W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
+    states_forward_once()
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+    states_forward_before()
+    states_forward_before2()
+    states_forward_before3()
+
+    states_forward_sequence()
+
+    states_forward_after_rows()
+    states_forward_after()
+
+    tape = States(size, dtype, x, S_b_rows, S_a_rows, first_step)
+    last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    S_b_rows = tape.S_b_rows
+    S_a_rows = tape.S_a_rows
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    kernel = bound("states", [*sizes, tape.t], dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    W_qa = np.ascontiguousarray(params["W_qa"])
+    W_qb = np.ascontiguousarray(params["W_qb"])
+    W_ka = np.ascontiguousarray(params["W_ka"])
+    W_kb = np.ascontiguousarray(params["W_kb"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    theta = np.ascontiguousarray(params["theta"])
+    d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
+    d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
+    k_a_sqrt2 = scratch("k_a_sqrt2", (), dtype)
+    W_qa_qb_ka_kb_v2 = scratch("W_qa_qb_ka_kb_v2", (I, 4 * K + H), dtype)
+    W_ka_kb_v = scratch("W_ka_kb_v", (2 * K + H, I), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + H), dtype)
+    k_a2 = scratch("k_a2", (T, B, K), dtype)
+    k_b2 = scratch("k_b2", (T, B, K), dtype)
+    C_pre2 = scratch("C_pre2", (T, K), dtype)
+    C2 = scratch("C2", (T, K), dtype)
+    D2 = scratch("D2", (T, K), dtype)
+    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
+    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
+    y_arg3 = scratch("y_arg3", (T, B, K), dtype)
+    y_arg22 = scratch("y_arg22", (T, B, K), dtype)
+    d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
+    d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
+    d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
+    d_D_y_arg2 = scratch("d_D_y_arg2", (T, K), dtype)
+    d_C_y_arg = scratch("d_C_y_arg", (T, K), dtype)
+    d_C_y_arg2 = scratch("d_C_y_arg2", (T, K), dtype)
+    d_q_b = scratch("d_q_b", (T, B, K), dtype)
+    d_q_a = scratch("d_q_a", (T, B, K), dtype)
+    d_x_q_a = scratch("d_x_q_a", (T, B, I), dtype)
+    d_x_q_b = scratch("d_x_q_b", (T, B, I), dtype)
+    d_S_b = scratch("d_S_b", (T, B, H, K), dtype)
+    d_S_a = scratch("d_S_a", (T, B, H, K), dtype)
+    d_S_b_arg1 = scratch("d_S_b_arg1", (T, B, K), dtype)
+    d_S_a_arg1 = scratch("d_S_a_arg1", (T, B, K), dtype)
+    d_D_S_a_arg1 = scratch("d_D_S_a_arg1", (T, K), dtype)
+    d_D_S_b_arg1 = scratch("d_D_S_b_arg1", (T, K), dtype)
+    d_C_S_a_arg1 = scratch("d_C_S_a_arg1", (T, K), dtype)
+    d_C_S_b_arg1 = scratch("d_C_S_b_arg1", (T, K), dtype)
+    d_C_pre = scratch("d_C_pre", (T, K), dtype)
+    d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
+    d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
+    d_W_ka_x_W_kb_x_v = scratch("d_W_ka_x_W_kb_x_v", (T, B, 2 * K + H), dtype)
+    d_x_W_ka_x_W_kb_x_v = scratch("d_x_W_ka_x_W_kb_x_v", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_qa = np.empty((K, I), dtype)
+    d_W_qb = np.empty((K, I), dtype)
+    d_W_ka_kb_v = np.empty((2 * K + H, I), dtype)
+    d_theta = np.empty((K,), dtype)
+    d_S_a_prev_rows[T % 2] = dstate["S_a"]
+    d_S_b_prev_rows[T % 2] = dstate["S_b"]
+    states_backward_once = kernel(
+        "states_backward_once", k_a_sqrt2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", dy, S_b_rows, d_y_arg2,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", dy, S_a_rows, d_y_arg,
+    )
+    states_backward_before_sum3 = kernel(
+        "states_backward_before_sum3", d_y_arg, parts2, d_D_y_arg,
+    )
+    states_backward_before_sum4 = kernel(
+        "states_backward_before_sum4", d_y_arg2, parts2, d_D_y_arg2,
+    )
+    states_backward_before_sum5 = kernel(
+        "states_backward_before_sum5", d_y_arg, parts2, d_C_y_arg,
+    )
+    states_backward_before_sum6 = kernel(
+        "states_backward_before_sum6", d_y_arg2, parts2, d_C_y_arg2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", parts2, k_a_sqrt2, k_a2, k_b2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", theta, C_pre2, C2, D2,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", k_a2, C2, k_b2, D2, parts2, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12,
+        y_arg3, y_arg22, d_q_b, d_q_a,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_S_b, parts2, d_S_b_arg1,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_S_a, parts2, d_S_a_arg1,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", d_S_a_arg1, k_b2, d_D_S_a_arg1,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", d_S_b_arg1, k_a2, d_D_S_b_arg1,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", d_S_a_arg1, k_a2, d_C_S_a_arg1,
+    )
+    states_backward_after_sum6 = kernel(
+        "states_backward_after_sum6", d_S_b_arg1, k_b2, d_C_S_b_arg1,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1,
+        d_C_S_b_arg1, d_C_y_arg, d_C_y_arg2, C_pre2, d_C_pre,
+    )
+    states_backward_after_sum7 = kernel(
+        "states_backward_after_sum7", d_C_pre, d_theta,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt2, d_W_ka_x_W_kb_x_v,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
+    )
+    states_backward_after4 = kernel(
+        "states_backward_after4", d_x_W_ka_x_W_kb_x_v, d_x_q_a, d_x_q_b, d_x,
+    )
+
+    W_qa_qb_ka_kb_v2[..., :K] = W_qa.T
+    W_qa_qb_ka_kb_v2[..., K:2 * K] = W_qb.T
+    W_qa_qb_ka_kb_v2[..., 2 * K:3 * K] = W_ka.T
+    W_qa_qb_ka_kb_v2[..., 3 * K:4 * K] = W_kb.T
+    W_qa_qb_ka_kb_v2[..., 4 * K:4 * K + H] = W_v.T
+    W_ka_kb_v[:K] = W_qa_qb_ka_kb_v2[:, 2 * K:3 * K].T
+    W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v2[:, 3 * K:4 * K].T
+    W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v2[:, 4 * K:4 * K + H].T
+    states_backward_once()
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v2, parts2.reshape(-1, 4 * K + H))
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum2()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum3()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum4()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum5()
+    # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    states_backward_before_sum6()
+    states_backward_before()
+    states_backward_before2()
+    states_backward_before3()
+    # through q_a = W_qa @ x
+    product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
+    # through q_b = W_qb @ x
+    product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
+
+    states_backward_sequence()
+
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    states_backward_after_sum()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    states_backward_after_sum2()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    states_backward_after_sum3()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    states_backward_after_sum4()
+    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    states_backward_after_sum5()
+    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    states_backward_after_sum6()
+    # through q_a = W_qa @ x
+    product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
+    # through q_b = W_qb @ x
+    product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
+    states_backward_after()
+    # through C = cos(t * theta)
+    states_backward_after_sum7()
+    states_backward_after2()
+    states_backward_after_rows()
+    states_backward_after3()
+    product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H), W_ka_kb_v, d_x_W_ka_x_W_kb_x_v.reshape(-1, I))
+    product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_kb_v)
+    states_backward_after4()
+
+    dparams = {
+        "W_qa": d_W_qa,
+        "W_qb": d_W_qb,
+        "W_ka": d_W_ka_kb_v[:K],
+        "W_kb": d_W_ka_kb_v[K:2 * K],
+        "W_v": d_W_ka_kb_v[2 * K:2 * K + H],
+        "theta": d_theta,
+    }
+    dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype, t):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state, t + steps.start)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states, t)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state, t=tape.t + steps.start)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None, t=0):
@@ -1208,6 +1540,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1262,7 +1618,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -115,10 +115,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -729,6 +730,695 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_once_point(
+    const compute_t omega, compute_t& w)
+{
+    // w = exp(omega)
+    w = exp(omega);
+}
+
+extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w;
+        states_forward_once_point(
+            compute_t(omega_at[iH]),
+            w);
+        w_at[iH] = storage_t(w);
+    }
+}
+
+inline_point void states_forward_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t x_now;
+        states_forward_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+inline_point void states_forward_before2_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, compute_t& r_arg, compute_t& k_arg, compute_t& v_arg)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r_arg = mu_r * x + (1 - mu_r) * x_prev;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    k_arg = x * mu_k + x_prev * (1 - mu_k);
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    v_arg = x * mu_v + x_prev * (1 - mu_v);
+}
+
+extern "C" void states_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_arg_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg;
+        states_forward_before2_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            r_arg, k_arg, v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+    }
+}
+
+inline_point void states_forward_before3_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, compute_t& r, compute_t& q_pre)
+{
+    // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r = sigmoid(W_r_r_arg);
+    // q = max(m[t-1], u + k)
+    q_pre = u + k_;
+}
+
+extern "C" void states_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t r, q_pre;
+        states_forward_before3_point(
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            r, q_pre);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+    }
+}
+
+inline_point void states_forward_sequence_point(
+    const compute_t m_prev, const compute_t w, const compute_t k_, const compute_t a_prev,
+    const compute_t v, const compute_t b_prev, compute_t& m, compute_t& a, compute_t& b)
+{
+    // m = max(m[t-1] - w, k)
+    const compute_t m_pre = m_prev - w;
+    m = larger(m_pre, k_);
+    // a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    const compute_t a_exp = exp(a_pre);
+    const compute_t a_pre2 = k_ - m;
+    const compute_t a_exp2 = exp(a_pre2);
+    a = a_prev * a_exp + v * a_exp2;
+    // b = exp(m[t-1] - w - m) * b[t-1] + exp(k - m)
+    b = b_prev * a_exp + a_exp2;
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, a, b;
+        const compute_t w = compute_t(w_at[iH]);
+        const compute_t m_prev = compute_t(m_rows_at[(t * B + iB) * H + iH]);
+        const compute_t a_prev = compute_t(a_rows_at[(t * B + iB) * H + iH]);
+        const compute_t b_prev = compute_t(b_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            m_prev,
+            w,
+            compute_t(k_at[(t * B + iB) * H + iH]),
+            a_prev,
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            b_prev,
+            m, a, b);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        a_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(a);
+        b_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(b);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t m_prev, const compute_t q_pre, const compute_t u, const compute_t k_,
+    const compute_t a_prev, const compute_t v, const compute_t b_prev, const compute_t r, compute_t& o_arg)
+{
+    // q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    // n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s1 = -q;
+    const compute_t n_pre = m_prev + s1;
+    const compute_t n_exp = exp(n_pre);
+    const compute_t n_pre2 = u + k_ + s1;
+    const compute_t n_exp2 = exp(n_pre2);
+    const compute_t n_ = a_prev * n_exp + v * n_exp2;
+    // d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = b_prev * n_exp + n_exp2;
+    // o = W_o @ (r * n / d)
+    o_arg = r * n_ / d;
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o_arg_at = static_cast<storage_t*>(at[8]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t o_arg;
+        states_forward_after_point(
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
+            o_arg);
+        o_arg_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+    }
+}
+
+inline_point void states_backward_once_point(
+    const compute_t omega, compute_t& w)
+{
+    // through w = exp(omega)
+    w = exp(omega);
+}
+
+extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t w;
+        states_backward_once_point(
+            compute_t(omega_at[iH]),
+            w);
+        w2_at[iH] = storage_t(w);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t mu_r, const compute_t x, const compute_t x_prev, const compute_t mu_k,
+    const compute_t mu_v, compute_t& r_arg, compute_t& k_arg, compute_t& v_arg)
+{
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    r_arg = mu_r * x + (1 - mu_r) * x_prev;
+    // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    k_arg = x * mu_k + x_prev * (1 - mu_k);
+    // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    v_arg = x * mu_v + x_prev * (1 - mu_v);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ r_arg2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_arg2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_arg2_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t r_arg, k_arg, v_arg;
+        states_backward_before_point(
+            compute_t(mu_r_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            r_arg, k_arg, v_arg);
+        r_arg2_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg2_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg2_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+    }
+}
+
+inline_point void states_backward_before2_point(
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t m_prev,
+    const compute_t w, const compute_t m, const compute_t a_prev, const compute_t v, const compute_t b_prev,
+    const compute_t d_o_arg, compute_t& q_pre, compute_t& m_pre, compute_t& a_exp, compute_t& a_exp2,
+    compute_t& n_exp, compute_t& n_exp2, compute_t& o_arg, compute_t& d_d, compute_t& d_n,
+    compute_t& d_n_pre2, compute_t& d_n_pre, compute_t& d_q, compute_t& d_q_pre, compute_t& d_W_r_r_arg)
+{
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t r = sigmoid(W_r_r_arg);
+    // through q = max(m[t-1], u + k)
+    const compute_t s1 = u + k_;
+    q_pre = s1;
+    // through m = max(m[t-1] - w, k)
+    m_pre = m_prev - w;
+    // through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t a_pre = m_prev - w - m;
+    a_exp = exp(a_pre);
+    const compute_t a_pre2 = k_ - m;
+    a_exp2 = exp(a_pre2);
+    // through q = max(m[t-1], u + k)
+    const compute_t q = larger(m_prev, q_pre);
+    // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    const compute_t s2 = -q;
+    const compute_t n_pre = m_prev + s2;
+    n_exp = exp(n_pre);
+    const compute_t n_pre2 = s1 + s2;
+    n_exp2 = exp(n_pre2);
+    const compute_t n_ = a_prev * n_exp + v * n_exp2;
+    // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t d = b_prev * n_exp + n_exp2;
+    // through o = W_o @ (r * n / d)
+    const compute_t s3 = 1 / d;
+    const compute_t s4 = r * s3;
+    o_arg = n_ * s4;
+    // through d = exp(m[t-1] - q) * b[t-1] + exp(u + k - q)
+    const compute_t s5 = d_o_arg * n_;
+    d_d = -r * s5 / square(d);
+    // through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    d_n = d_o_arg * s4;
+    const compute_t d_n_exp2 = v * d_n + d_d;
+    d_n_pre2 = n_exp2 * d_n_exp2;
+    const compute_t d_n_exp = a_prev * d_n + b_prev * d_d;
+    d_n_pre = n_exp * d_n_exp;
+    // through q = max(m[t-1], u + k)
+    d_q = -d_n_pre2 - d_n_pre;
+    d_q_pre = compute_t((q_pre) > (m_prev)) * d_q;
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    const compute_t d_r = s3 * s5;
+    d_W_r_r_arg = r * (1 - r) * d_r;
+}
+
+extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_r_r_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_o_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ a_exp3_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ n_exp3_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ n_exp22_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ o_arg2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_W_r_r_arg_at = static_cast<storage_t*>(at[22]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
+            d_W_r_r_arg;
+        states_backward_before2_point(
+            compute_t(W_r_r_arg2_at[(iT * B + iB) * H + iH]),
+            compute_t(u_at[iH]),
+            compute_t(k2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(w2_at[iH]),
+            compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(a_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_o_arg_at[(iT * B + iB) * H + iH]),
+            q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
+            d_W_r_r_arg);
+        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        a_exp3_at[(iT * B + iB) * H + iH] = storage_t(a_exp);
+        a_exp22_at[(iT * B + iB) * H + iH] = storage_t(a_exp2);
+        n_exp3_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
+        n_exp22_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
+        o_arg2_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+        d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
+        d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
+        d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
+        d_n_pre_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
+        d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
+        d_W_r_r_arg_at[(iT * B + iB) * H + iH] = storage_t(d_W_r_r_arg);
+    }
+}
+
+inline_point void states_backward_before3_point(
+    const compute_t d_r_arg, const compute_t x, const compute_t x_prev, compute_t& d_r_arg_by_mu_r)
+{
+    // through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    d_r_arg_by_mu_r = d_r_arg * (x - x_prev);
+}
+
+extern "C" void states_backward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_r_arg_by_mu_r_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_r_arg_by_mu_r;
+        states_backward_before3_point(
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            d_r_arg_by_mu_r);
+        d_r_arg_by_mu_r_at[(iT * B + iB) * I + iI] = storage_t(d_r_arg_by_mu_r);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_a_next, const compute_t v, const compute_t d_b_next, const compute_t a_exp2,
+    const compute_t a_prev, const compute_t b_prev, const compute_t a_exp, const compute_t d_m_next,
+    const compute_t k_, const compute_t m_pre, const compute_t d_n, const compute_t n_exp,
+    const compute_t d_d, const compute_t d_q, const compute_t m_prev, const compute_t q_pre,
+    const compute_t d_n_pre, compute_t& d_a_pre2, compute_t& d_a_pre, compute_t& d_m, compute_t& d_m_pre,
+    compute_t& d_a_prev, compute_t& d_b_prev, compute_t& d_m_prev)
+{
+    // through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    const compute_t d_a_exp2 = d_a_next * v + d_b_next;
+    d_a_pre2 = a_exp2 * d_a_exp2;
+    const compute_t d_a_exp = d_a_next * a_prev + d_b_next * b_prev;
+    d_a_pre = a_exp * d_a_exp;
+    // through m = max(m[t-1] - w, k)
+    d_m = d_m_next - d_a_pre2 - d_a_pre;
+    d_m_pre = compute_t((m_pre) >= (k_)) * d_m;
+    d_a_prev = d_a_next * a_exp + d_n * n_exp;
+    d_b_prev = d_b_next * a_exp + n_exp * d_d;
+    d_m_prev = d_q * compute_t((m_prev) >= (q_pre)) + d_n_pre + d_a_pre + d_m_pre;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_b_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_exp3_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ n_exp3_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[20]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev;
+        const compute_t d_a_next = compute_t(d_a_prev_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t d_b_next = compute_t(d_b_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            d_a_next,
+            compute_t(v2_at[(t * B + iB) * H + iH]),
+            d_b_next,
+            compute_t(a_exp22_at[(t * B + iB) * H + iH]),
+            compute_t(a_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_rows_at[(t * B + iB) * H + iH]),
+            compute_t(a_exp3_at[(t * B + iB) * H + iH]),
+            d_m_next,
+            compute_t(k2_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(d_n_at[(t * B + iB) * H + iH]),
+            compute_t(n_exp3_at[(t * B + iB) * H + iH]),
+            compute_t(d_d_at[(t * B + iB) * H + iH]),
+            compute_t(d_q_at[(t * B + iB) * H + iH]),
+            compute_t(m_rows_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
+            d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
+        d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
+        d_a_pre_at[(t * B + iB) * H + iH] = storage_t(d_a_pre);
+        d_m_at[(t * B + iB) * H + iH] = storage_t(d_m);
+        d_m_pre_at[(t * B + iB) * H + iH] = storage_t(d_m_pre);
+        d_a_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_a_prev);
+        d_b_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_b_prev);
+        d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_n, const compute_t n_exp2, const compute_t d_a_next, const compute_t a_exp2,
+    const compute_t d_q_pre, const compute_t d_n_pre2, const compute_t d_m, const compute_t k_,
+    const compute_t m_pre, const compute_t d_a_pre2, compute_t& d_v, compute_t& d_k)
+{
+    // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    d_v = d_n * n_exp2 + d_a_next * a_exp2;
+    // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    d_k = d_q_pre + d_n_pre2 + d_m * compute_t((k_) > (m_pre)) + d_a_pre2;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ n_exp22_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[11]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v, d_k;
+        states_backward_after_point(
+            compute_t(d_n_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(a_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
+            compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_m_at[(iT * B + iB) * H + iH]),
+            compute_t(k2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
+            d_v, d_k);
+        d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
+        d_k_at[(iT * B + iB) * H + iH] = storage_t(d_k);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_k_arg, const compute_t x, const compute_t x_prev, const compute_t d_v_arg,
+    const compute_t d_r_arg, const compute_t mu_r, const compute_t mu_k, const compute_t mu_v,
+    compute_t& d_k_arg_by_mu_k, compute_t& d_v_arg_by_mu_v, compute_t& d_x_prev)
+{
+    // through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    const compute_t s1 = x - x_prev;
+    d_k_arg_by_mu_k = d_k_arg * s1;
+    // through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    d_v_arg_by_mu_v = d_v_arg * s1;
+    d_x_prev = d_k_arg * (1 - mu_k) + d_v_arg * (1 - mu_v) + d_r_arg * (1 - mu_r);
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_k_arg_by_mu_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_v_arg_by_mu_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_k_arg_by_mu_k, d_v_arg_by_mu_v, d_x_prev;
+        states_backward_after2_point(
+            compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_r_at[iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(mu_v_at[iI]),
+            d_k_arg_by_mu_k, d_v_arg_by_mu_v, d_x_prev);
+        d_k_arg_by_mu_k_at[(iT * B + iB) * I + iI] = storage_t(d_k_arg_by_mu_k);
+        d_v_arg_by_mu_v_at[(iT * B + iB) * I + iI] = storage_t(d_v_arg_by_mu_v);
+        d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
+    }
+}
+
+inline_point void states_backward_after3_point(
+    const compute_t d_r_arg, const compute_t mu_r, const compute_t d_k_arg, const compute_t mu_k,
+    const compute_t d_v_arg, const compute_t mu_v, const compute_t d_x_next, compute_t& d_x)
+{
+    d_x = d_r_arg * mu_r + d_k_arg * mu_k + d_v_arg * mu_v + d_x_next;
+}
+
+extern "C" void states_backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_r_at[iI]),
+            compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_k_at[iI]),
+            compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
+            compute_t(mu_v_at[iI]),
+            compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_w_m_pre, const compute_t d_w_a_pre, const compute_t d_u_q_pre,
+    const compute_t d_u_n_pre2, const compute_t w, compute_t& d_u, compute_t& d_omega)
+{
+    // through w = exp(omega)
+    const compute_t d_w = -d_w_m_pre - d_w_a_pre;
+    d_u = d_u_q_pre + d_u_n_pre2;
+    d_omega = w * d_w;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_w_m_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_w_a_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_u_q_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_u_n_pre2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_omega_at = static_cast<storage_t*>(at[6]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_u, d_omega;
+        states_backward_finish_point(
+            compute_t(d_w_m_pre_at[iH]),
+            compute_t(d_w_a_pre_at[iH]),
+            compute_t(d_u_q_pre_at[iH]),
+            compute_t(d_u_n_pre2_at[iH]),
+            compute_t(w2_at[iH]),
+            d_u, d_omega);
+        d_u_at[iH] = storage_t(d_u);
+        d_omega_at[iH] = storage_t(d_omega);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -84,6 +84,7 @@ STATES = {
 OUTPUTS = {
     "o": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -112,6 +113,26 @@ class Tape(NamedTuple):
     v_arg: np.ndarray  # (T, B, I)
 
 
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    x_now_rows: np.ndarray  # (T + 1, B, I)
+    m_rows: np.ndarray  # (T + 1, B, H)
+    a_rows: np.ndarray  # (T + 1, B, H)
+    b_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size = {"I": I, "H": H}
@@ -129,19 +150,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns o (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -237,6 +266,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["o"], dstate)
     k = tape.k
     m_rows = tape.m_rows
     w = tape.w
@@ -395,6 +428,284 @@ def backward(params, tape, dy, dstate=None):
         "x": d_x_prev_rows[0].copy(),
     }
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    a_rows = np.empty((T + 1, B, H), dtype)
+    b_rows = np.empty((T + 1, B, H), dtype)
+    m_rows = np.empty((T + 1, B, H), dtype)
+    x_now_rows = np.empty((T + 1, B, I), dtype)
+    w = scratch("w", (H,), dtype)
+    r_arg = scratch("r_arg", (T, B, I), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    k_arg = scratch("k_arg", (T, B, I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    v_arg = scratch("v_arg", (T, B, I), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    o_arg = scratch("o_arg", (T, B, H), dtype)
+    o = np.empty((T, B, I), dtype)
+    a_rows[0] = state["a"]
+    b_rows[0] = state["b"]
+    m_rows[0] = state["m"]
+    x_now_rows[0] = state["x"]
+    states_forward_once = kernel(
+        "states_forward_once", omega, w,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", x, x_now_rows,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    states_forward_before3 = kernel(
+        "states_forward_before3", W_r_r_arg, u, k, r, q_pre,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", m_rows, w, k, a_rows, v, b_rows,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    states_forward_once()
+    states_forward_before()
+    states_forward_before2()
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    states_forward_before3()
+
+    states_forward_sequence()
+
+    states_forward_after()
+    # o = W_o @ (r * n / d)
+    product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    tape = States(size, dtype, x, x_now_rows, m_rows, a_rows, b_rows)
+    last = {
+        "a": a_rows[T].copy(),
+        "b": b_rows[T].copy(),
+        "m": m_rows[T].copy(),
+        "x": x_now_rows[T].copy(),
+    }
+    return o, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    x_now_rows = tape.x_now_rows
+    m_rows = tape.m_rows
+    a_rows = tape.a_rows
+    b_rows = tape.b_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["o"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    mu_r = np.ascontiguousarray(params["mu_r"])
+    W_k = np.ascontiguousarray(params["W_k"])
+    mu_k = np.ascontiguousarray(params["mu_k"])
+    W_v = np.ascontiguousarray(params["W_v"])
+    mu_v = np.ascontiguousarray(params["mu_v"])
+    u = np.ascontiguousarray(params["u"])
+    omega = np.ascontiguousarray(params["omega"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    d_a_prev_rows = scratch("d_a_prev_rows", (T + 1, B, H), dtype)
+    d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    w2 = scratch("w2", (H,), dtype)
+    r_arg2 = scratch("r_arg2", (T, B, I), dtype)
+    W_r_r_arg2 = scratch("W_r_r_arg2", (T, B, H), dtype)
+    k_arg2 = scratch("k_arg2", (T, B, I), dtype)
+    k2 = scratch("k2", (T, B, H), dtype)
+    v_arg2 = scratch("v_arg2", (T, B, I), dtype)
+    v2 = scratch("v2", (T, B, H), dtype)
+    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
+    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
+    a_exp3 = scratch("a_exp3", (T, B, H), dtype)
+    a_exp22 = scratch("a_exp22", (T, B, H), dtype)
+    n_exp3 = scratch("n_exp3", (T, B, H), dtype)
+    n_exp22 = scratch("n_exp22", (T, B, H), dtype)
+    o_arg2 = scratch("o_arg2", (T, B, H), dtype)
+    d_o_arg = scratch("d_o_arg", (T, B, H), dtype)
+    d_d = scratch("d_d", (T, B, H), dtype)
+    d_n = scratch("d_n", (T, B, H), dtype)
+    d_n_pre2 = scratch("d_n_pre2", (T, B, H), dtype)
+    d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
+    d_q = scratch("d_q", (T, B, H), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B, H), dtype)
+    d_W_r_r_arg = scratch("d_W_r_r_arg", (T, B, H), dtype)
+    d_r_arg = scratch("d_r_arg", (T, B, I), dtype)
+    d_r_arg_by_mu_r = scratch("d_r_arg_by_mu_r", (T, B, I), dtype)
+    d_a_pre2 = scratch("d_a_pre2", (T, B, H), dtype)
+    d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
+    d_m = scratch("d_m", (T, B, H), dtype)
+    d_m_pre = scratch("d_m_pre", (T, B, H), dtype)
+    d_w_m_pre = scratch("d_w_m_pre", (H,), dtype)
+    d_w_a_pre = scratch("d_w_a_pre", (H,), dtype)
+    d_v = scratch("d_v", (T, B, H), dtype)
+    d_v_arg = scratch("d_v_arg", (T, B, I), dtype)
+    d_k = scratch("d_k", (T, B, H), dtype)
+    d_k_arg = scratch("d_k_arg", (T, B, I), dtype)
+    d_W_r = np.empty((H, I), dtype)
+    d_mu_r = np.empty((I,), dtype)
+    d_W_k = np.empty((H, I), dtype)
+    d_k_arg_by_mu_k = scratch("d_k_arg_by_mu_k", (T, B, I), dtype)
+    d_mu_k = np.empty((I,), dtype)
+    d_W_v = np.empty((H, I), dtype)
+    d_v_arg_by_mu_v = scratch("d_v_arg_by_mu_v", (T, B, I), dtype)
+    d_mu_v = np.empty((I,), dtype)
+    d_u_q_pre = scratch("d_u_q_pre", (H,), dtype)
+    d_u_n_pre2 = scratch("d_u_n_pre2", (H,), dtype)
+    d_W_o = np.empty((I, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_u = np.empty((H,), dtype)
+    d_omega = np.empty((H,), dtype)
+    d_a_prev_rows[T] = dstate["a"]
+    d_b_prev_rows[T % 2] = dstate["b"]
+    d_m_prev_rows[T % 2] = dstate["m"]
+    d_x_prev_rows[T] = dstate["x"]
+    states_backward_once = kernel(
+        "states_backward_once", omega, w2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", mu_r, x, x_now_rows, mu_k, mu_v, r_arg2, k_arg2, v_arg2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", W_r_r_arg2, u, k2, m_rows, w2, a_rows, v2, b_rows, d_o_arg, q_pre2,
+        m_pre2, a_exp3, a_exp22, n_exp3, n_exp22, o_arg2, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
+        d_W_r_r_arg,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_a_prev_rows, v2, d_b_prev_rows, a_exp22, a_rows, b_rows, a_exp3,
+        d_m_prev_rows, k2, m_pre2, d_n, n_exp3, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m,
+        d_m_pre,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_n, n_exp22, d_a_prev_rows, a_exp22, d_q_pre, d_n_pre2, d_m, k2, m_pre2,
+        d_a_pre2, d_v, d_k,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_k_arg, x, x_now_rows, d_v_arg, d_r_arg, mu_r, mu_k, mu_v,
+        d_k_arg_by_mu_k, d_v_arg_by_mu_v, d_x_prev_rows,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", d_r_arg, mu_r, d_k_arg, mu_k, d_v_arg, mu_v, d_x_prev_rows, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w2, d_u, d_omega,
+    )
+
+    states_backward_once()
+    # through o = W_o @ (r * n / d)
+    product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
+    states_backward_before()
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(r_arg2.reshape(-1, I), W_r.T, W_r_r_arg2.reshape(-1, H))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg2.reshape(-1, I), W_k.T, k2.reshape(-1, H))
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg2.reshape(-1, I), W_v.T, v2.reshape(-1, H))
+    states_backward_before2()
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
+    states_backward_before3()
+
+    states_backward_sequence()
+
+    # through m = max(m[t-1] - w, k)
+    np.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
+    # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+    np.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(d_W_r_r_arg.reshape(-1, H).T, r_arg2.reshape(-1, I), d_W_r)
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    np.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r)
+    # through q = max(m[t-1], u + k)
+    np.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
+    # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+    np.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
+    # through o = W_o @ (r * n / d)
+    product(dy.reshape(-1, I).T, o_arg2.reshape(-1, H), d_W_o)
+    states_backward_after()
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_k.reshape(-1, H), W_k, d_k_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_k.reshape(-1, H).T, k_arg2.reshape(-1, I), d_W_k)
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(d_v.reshape(-1, H).T, v_arg2.reshape(-1, I), d_W_v)
+    states_backward_after2()
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    np.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k)
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    np.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v)
+    states_backward_after3()
+    states_backward_finish()
+
+    dparams = {
+        "W_r": d_W_r,
+        "mu_r": d_mu_r,
+        "W_k": d_W_k,
+        "mu_k": d_mu_k,
+        "W_v": d_W_v,
+        "mu_v": d_mu_v,
+        "u": d_u,
+        "omega": d_omega,
+        "W_o": d_W_o,
+    }
+    dstart = {
+        "a": d_a_prev_rows[0].copy(),
+        "b": d_b_prev_rows[0].copy(),
+        "m": d_m_prev_rows[0].copy(),
+        "x": d_x_prev_rows[0].copy(),
+    }
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -1119,6 +1430,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1173,7 +1508,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

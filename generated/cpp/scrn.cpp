@@ -107,10 +107,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -283,6 +284,178 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ BA_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t s;
+        states_forward_step_point(
+            compute_t(0.95),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+inline_point void states_forward_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ P_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t d_h_next, const compute_t d_h_y, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t d_h = d_h_next + d_h_y;
+    d_h_pre = h * (1 - h) * d_h;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_pre;
+        states_backward_step_point(
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_s_next, const compute_t d_s_P_s, const compute_t d_s_y, const compute_t alpha,
+    compute_t& d_s, compute_t& d_s_prev)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_s = d_s_next + d_s_P_s + d_s_y;
+    d_s_prev = alpha * d_s;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], S = sizes[4];
+    storage_t* __restrict__ d_s_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_s_P_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t d_s, d_s_prev;
+        states_backward_step2_point(
+            compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(d_s_P_s_at[iB * S + iS]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
+            compute_t(0.95),
+            d_s, d_s_prev);
+        d_s_at[(t * B + iB) * S + iS] = storage_t(d_s);
+        d_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_s_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_s, const compute_t alpha, compute_t& d_B_x)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_B_x = d_s * (1 - alpha);
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], S = sizes[4];
+    const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_B_x_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        compute_t d_B_x;
+        states_backward_after_point(
+            compute_t(d_s_at[(iT * B + iB) * S + iS]),
+            compute_t(0.95),
+            d_B_x);
+        d_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_B_x);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_B_x, const compute_t d_x_A_x, compute_t& d_x)
+{
+    d_x = d_x_B_x + d_x_A_x;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_B_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_A_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

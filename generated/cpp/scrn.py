@@ -60,6 +60,7 @@ STATES = {
 OUTPUTS = {
     "y": ("H+S",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -71,6 +72,24 @@ class Tape(NamedTuple):
     s_rows: np.ndarray  # (T + 1, B, S)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    h_rows: np.ndarray  # (T + 1, B, H)
+    s_rows: np.ndarray  # (T + 1, B, S)
+    x: np.ndarray  # (T, B, I)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, S, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -84,19 +103,27 @@ def init(I, H, S, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H+S): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -155,6 +182,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     h_rows = tape.h_rows
     s_rows = tape.s_rows
     x = tape.x
@@ -224,6 +255,150 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    s_rows = np.empty((T + 1, B, S), dtype)
+    BA = scratch("BA", (I, S + H), dtype)
+    P_T = scratch("P_T", (S, H), dtype)
+    R_T = scratch("R_T", (H, H), dtype)
+    BA_x = scratch("BA_x", (T, B, S + H), dtype)
+    P_s = scratch("P_s", (B, H), dtype)
+    R_h = scratch("R_h", (B, H), dtype)
+    y = np.empty((T, B, H + S), dtype)
+    h_rows[0] = state["h"]
+    s_rows[0] = state["s"]
+    states_forward_step = kernel(
+        "states_forward_step", BA_x, s_rows,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", P_s, BA_x, R_h, h_rows,
+    )
+
+    BA[..., :S] = B_.T
+    BA[..., S:S + H] = A.T
+    P_T[...] = P.T
+    R_T[...] = R.T
+    product(x.reshape(-1, I), BA, BA_x.reshape(-1, S + H))
+
+    for t in range(T):
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(h_rows[t], R_T, R_h)
+        states_forward_step(t)
+        # h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(s_rows[t + 1], P_T, P_s)
+        states_forward_step2(t)
+
+    y[..., :H] = h_rows[1:]
+    y[..., H:H + S] = s_rows[1:]
+
+    tape = States(size, dtype, h_rows, s_rows, x)
+    last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
+    return y, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    h_rows = tape.h_rows
+    s_rows = tape.s_rows
+    x = tape.x
+    T, B, I, H, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "S")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["y"])
+    B_ = np.ascontiguousarray(params["B"])
+    P = np.ascontiguousarray(params["P"])
+    A = np.ascontiguousarray(params["A"])
+    R = np.ascontiguousarray(params["R"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_s_prev_rows = scratch("d_s_prev_rows", (2, B, S), dtype)
+    d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
+    d_s_P_s = scratch("d_s_P_s", (B, S), dtype)
+    d_s = scratch("d_s", (T, B, S), dtype)
+    d_B_x = scratch("d_B_x", (T, B, S), dtype)
+    d_x_B_x = scratch("d_x_B_x", (T, B, I), dtype)
+    d_x_A_x = scratch("d_x_A_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_B = np.empty((S, I), dtype)
+    d_P = np.empty((H, S), dtype)
+    d_A = np.empty((H, I), dtype)
+    d_R = np.empty((H, H), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_s_prev_rows[T % 2] = dstate["s"]
+    states_backward_step = kernel(
+        "states_backward_step", d_h_prev_rows, dy, h_rows, d_h_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", d_s_prev_rows, d_s_P_s, dy, d_s,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_s, d_B_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_B_x, d_x_A_x, d_x,
+    )
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre[t], P, d_s_P_s)
+        # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+        product(d_h_pre[t], R, d_h_prev_rows[t % 2])
+        states_backward_step2(t)
+
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre.reshape(-1, H), A, d_x_A_x.reshape(-1, I))
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre.reshape(-1, H).T, s_rows[1:].reshape(-1, S), d_P)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_A)
+    # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    product(d_h_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_R)
+    states_backward_after()
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_B_x.reshape(-1, S), B_, d_x_B_x.reshape(-1, I))
+    # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    product(d_B_x.reshape(-1, S).T, x.reshape(-1, I), d_B)
+    states_backward_after2()
+
+    dparams = {
+        "B": d_B,
+        "P": d_P,
+        "A": d_A,
+        "R": d_R,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "s": d_s_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -684,6 +859,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -744,7 +943,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

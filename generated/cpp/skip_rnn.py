@@ -80,6 +80,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -95,6 +96,24 @@ class Tape(NamedTuple):
     n: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    p_rows: np.ndarray  # (T + 1, B)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -115,19 +134,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -200,6 +227,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     p_rows = tape.p_rows
     r = tape.r
     h_rows = tape.h_rows
@@ -306,6 +337,210 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    p_rows = np.empty((T + 1, B), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    u = scratch("u", (B,), dtype)
+    U_rz_h = scratch("U_rz_h", (B, 2 * H), dtype)
+    z = scratch("z", (B, H), dtype)
+    r_h = scratch("r_h", (B, H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
+    h_rows[0] = state["h"]
+    p_rows[0] = state["p"]
+    states_forward_step = kernel(
+        "states_forward_step", p_rows, u,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", W_rzn_x, U_rz_h, b_r, b_z, h_rows, z, r_h,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", W_rzn_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
+    )
+
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
+    U_n_T[...] = U_n.T
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+
+    for t in range(T):
+        product(h_rows[t], U_rz, U_rz_h)
+        states_forward_step(t)
+        states_forward_step2(t)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h, U_n_T, U_n_r_h)
+        states_forward_step_rows(t)
+
+    tape = States(size, dtype, x, h_rows, p_rows)
+    last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    p_rows = tape.p_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    U_r = np.ascontiguousarray(params["U_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    U_z = np.ascontiguousarray(params["U_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_n = np.ascontiguousarray(params["W_n"])
+    U_n = np.ascontiguousarray(params["U_n"])
+    b_n = np.ascontiguousarray(params["b_n"])
+    w_p = np.ascontiguousarray(params["w_p"])
+    b_p = np.ascontiguousarray(params["b_p"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_p_prev_rows = scratch("d_p_prev_rows", (2, B), dtype)
+    W_rzn2 = scratch("W_rzn2", (I, 3 * H), dtype)
+    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
+    W_rzn_x2 = scratch("W_rzn_x2", (T, B, 3 * H), dtype)
+    u2 = scratch("u2", (T, B), dtype)
+    U_rz_h2 = scratch("U_rz_h2", (T, B, 2 * H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    r_h2 = scratch("r_h2", (T, B, H), dtype)
+    U_n_r_h2 = scratch("U_n_r_h2", (T, B, H), dtype)
+    n2 = scratch("n2", (T, B, H), dtype)
+    q2 = scratch("q2", (T, B), dtype)
+    d_q_pre = scratch("d_q_pre", (T, B), dtype)
+    d_h = scratch("d_h", (B, H), dtype)
+    d_s = scratch("d_s", (B, H), dtype)
+    d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
+    d_r_h = scratch("d_r_h", (B, H), dtype)
+    d_h_prev_U_rz_h = scratch("d_h_prev_U_rz_h", (B, H), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_rzn = np.empty((3 * H, I), dtype)
+    d_U_rz = np.empty((2 * H, H), dtype)
+    d_b_rzn = np.empty((3 * H,), dtype)
+    d_U_n = np.empty((H, H), dtype)
+    d_w_p = np.empty((H,), dtype)
+    d_b_p = np.empty((), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_p_prev_rows[T % 2] = dstate["p"]
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", w_p, h_rows, p_rows, b_p, W_rzn_x2, U_rz_h2, b_r, b_z, u2, q2, r2,
+        z2, r_h2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", W_rzn_x2, U_n_r_h2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", d_p_prev_rows, u2, q2, p_rows, d_q_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", dy, d_h_prev_rows, d_q_pre, w_p, u2, z2, n2, h_rows, d_h, d_s, d_rzn_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", d_r_h, h_rows, r2, d_rzn_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", d_h_prev_U_rz_h, d_r_h, r2, d_s, z2, d_h, u2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_q_pre, h_rows, d_w_p,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_q_pre, d_b_p,
+    )
+
+    W_rzn2[..., :H] = W_r.T
+    W_rzn2[..., H:2 * H] = W_z.T
+    W_rzn2[..., 2 * H:3 * H] = W_n.T
+    U_rz2[:H] = U_r
+    U_rz2[H:2 * H] = U_z
+    product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
+    product(h_rows[:-1].reshape(-1, H), U_rz2.T, U_rz_h2.reshape(-1, 2 * H))
+    states_backward_before_rows()
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(r_h2.reshape(-1, H), U_n.T, U_n_r_h2.reshape(-1, H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        states_backward_step2(t)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
+        states_backward_step3(t)
+        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+        states_backward_step4(t)
+
+    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2.T, d_x.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
+    np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
+    # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+    # through q = sigmoid(dot(w_p, h) + b_p)
+    states_backward_after_sum()
+    # through q = sigmoid(dot(w_p, h) + b_p)
+    states_backward_after_sum2()
+
+    dparams = {
+        "W_r": d_W_rzn[:H],
+        "U_r": d_U_rz[:H],
+        "b_r": d_b_rzn[:H],
+        "W_z": d_W_rzn[H:2 * H],
+        "U_z": d_U_rz[H:2 * H],
+        "b_z": d_b_rzn[H:2 * H],
+        "W_n": d_W_rzn[2 * H:3 * H],
+        "U_n": d_U_n,
+        "b_n": d_b_rzn[2 * H:3 * H],
+        "w_p": d_w_p,
+        "b_p": d_b_p,
+    }
+    dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -935,6 +1170,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -989,7 +1248,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -114,10 +114,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -386,6 +387,339 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_z_x, const compute_t R_z_h, const compute_t b_z, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t W_i_x, const compute_t R_i_h,
+    const compute_t b_i, const compute_t W_f_x, const compute_t R_f_h, const compute_t b_f,
+    const compute_t m_prev, const compute_t c_prev, const compute_t n_prev, compute_t& m, compute_t& c,
+    compute_t& n_, compute_t& h)
+{
+    // z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    const compute_t z = tanh(z_pre);
+    // o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // log_i = W_i @ x + R_i @ h[t-1] + b_i
+    const compute_t log_i = W_i_x + R_i_h + b_i;
+    // log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t log_f = -log_f_softplus;
+    // m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = m_prev + log_f;
+    const compute_t m_pre = s1;
+    m = larger(m_pre, log_i);
+    // i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    const compute_t i = exp(i_pre);
+    // f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    const compute_t f = exp(f_pre);
+    // c = f * c[t-1] + i * z
+    c = c_prev * f + z * i;
+    // n = f * n[t-1] + i
+    n_ = n_prev * f + i;
+    // h = o * c / n
+    h = o * c / n_;
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_zoif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t m, c, n_, h;
+        states_forward_step_point(
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(m_rows_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n_rows_at[(t * B + iB) * H + iH]),
+            m, c, n_, h);
+        m_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(m);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        n_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(n_);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_z_x, const compute_t R_z_h, const compute_t b_z, const compute_t W_o_x,
+    const compute_t R_o_h, const compute_t b_o, const compute_t W_i_x, const compute_t R_i_h,
+    const compute_t b_i, const compute_t W_f_x, const compute_t R_f_h, const compute_t b_f,
+    const compute_t m_prev, const compute_t m, compute_t& z, compute_t& o, compute_t& log_i,
+    compute_t& log_f_softplus, compute_t& m_pre, compute_t& i, compute_t& f)
+{
+    // through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_h + b_z;
+    z = tanh(z_pre);
+    // through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + R_o_h + b_o;
+    o = sigmoid(o_pre);
+    // through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    log_i = W_i_x + R_i_h + b_i;
+    // through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t log_f_pre = -W_f_x - R_f_h - b_f;
+    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+    const compute_t log_f = -log_f_softplus;
+    // through m = max(log_f + m[t-1], log_i)
+    const compute_t s1 = m_prev + log_f;
+    m_pre = s1;
+    // through i = exp(log_i - m)
+    const compute_t s2 = -m;
+    const compute_t i_pre = log_i + s2;
+    i = exp(i_pre);
+    // through f = exp(log_f + m[t-1] - m)
+    const compute_t f_pre = s1 + s2;
+    f = exp(f_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_zoif_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t z, o, log_i, log_f_softplus, m_pre, i, f;
+        states_backward_before_point(
+            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(m_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
+            z, o, log_i, log_f_softplus, m_pre, i, f);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        log_i2_at[(iT * B + iB) * H + iH] = storage_t(log_i);
+        log_f_softplus2_at[(iT * B + iB) * H + iH] = storage_t(log_f_softplus);
+        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t d_n_next, const compute_t o,
+    const compute_t c, const compute_t n_, const compute_t d_c_next, const compute_t c_prev,
+    const compute_t n_prev, const compute_t f, const compute_t z, const compute_t i,
+    const compute_t d_m_next, const compute_t log_i, const compute_t m_pre, const compute_t log_f_softplus,
+    compute_t& d_log_f_pre, compute_t& d_R_f_h, compute_t& d_log_i, compute_t& d_o_pre, compute_t& d_z_pre,
+    compute_t& d_c_prev, compute_t& d_n_prev, compute_t& d_m_prev)
+{
+    // through h = o * c / n
+    const compute_t d_h = dy + d_h_next;
+    // through n = f * n[t-1] + i
+    const compute_t d_n = d_n_next - o * c * d_h / square(n_);
+    // through c = f * c[t-1] + i * z
+    const compute_t s1 = d_h / n_;
+    const compute_t d_c = o * s1 + d_c_next;
+    // through f = exp(log_f + m[t-1] - m)
+    const compute_t d_f = c_prev * d_c + n_prev * d_n;
+    const compute_t d_f_pre = f * d_f;
+    // through i = exp(log_i - m)
+    const compute_t d_i = z * d_c + d_n;
+    const compute_t d_i_pre = i * d_i;
+    // through m = max(log_f + m[t-1], log_i)
+    const compute_t d_m = d_m_next - d_f_pre - d_i_pre;
+    const compute_t d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
+    // through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    const compute_t s2 = d_f_pre + d_m_pre;
+    const compute_t d_log_f = s2;
+    const compute_t d_log_f_softplus = -d_log_f;
+    d_log_f_pre = -expm1(-log_f_softplus) * d_log_f_softplus;
+    d_R_f_h = -d_log_f_pre;
+    // through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    d_log_i = compute_t((log_i) > (m_pre)) * d_m + d_i_pre;
+    // through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    const compute_t d_o = c * s1;
+    d_o_pre = o * (1 - o) * d_o;
+    // through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    const compute_t d_z = i * d_c;
+    d_z_pre = (1 - square(z)) * d_z;
+    d_c_prev = f * d_c;
+    d_n_prev = f * d_n;
+    d_m_prev = s2;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[15]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(log_i2_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(log_f_softplus2_at[(t * B + iB) * H + iH]),
+            d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
+        d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+        d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
+        d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_log_f_pre, compute_t& d_W_f_x)
+{
+    // through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    d_W_f_x = -d_log_f_pre;
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_W_f_x_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_W_f_x;
+        states_backward_after_point(
+            compute_t(d_log_f_pre_at[(iT * B + iB) * H + iH]),
+            d_W_f_x);
+        d_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_f_x);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_zoi_x, const compute_t d_x_W_f_x, compute_t& d_x)
+{
+    d_x = d_x_W_zoi_x + d_x_W_f_x;
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_W_zoi_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_zoi_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+inline_point void states_backward_finish_point(
+    const compute_t d_b_f_log_f_pre, compute_t& d_b_f)
+{
+    d_b_f = -d_b_f_log_f_pre;
+}
+
+extern "C" void states_backward_finish(int64, const int64* sizes, void* const* at)
+{
+    const int64 H = sizes[3];
+    const storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_at = static_cast<storage_t*>(at[1]);
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_b_f;
+        states_backward_finish_point(
+            compute_t(d_b_f_log_f_pre_at[iH]),
+            d_b_f);
+        d_b_f_at[iH] = storage_t(d_b_f);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

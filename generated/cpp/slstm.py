@@ -90,6 +90,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -109,6 +110,26 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_rows: np.ndarray  # (T + 1, B, H)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, I)
+    h_rows: np.ndarray  # (T + 1, B, H)
+    m_rows: np.ndarray  # (T + 1, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+    n_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -130,19 +151,27 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -217,6 +246,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     o = tape.o
     c_rows = tape.c_rows
     n_rows = tape.n_rows
@@ -322,6 +355,213 @@ def backward(params, tape, dy, dstate=None):
         "m": d_m_prev_rows[0].copy(),
     }
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    h_rows = np.empty((T + 1, B, H), dtype)
+    c_rows = np.empty((T + 1, B, H), dtype)
+    n_rows = np.empty((T + 1, B, H), dtype)
+    m_rows = np.empty((T + 1, B, H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
+    W_zoif_x = scratch("W_zoif_x", (T, B, 4 * H), dtype)
+    R_zoif_h = scratch("R_zoif_h", (B, 4 * H), dtype)
+    h_rows[0] = state["h"]
+    c_rows[0] = state["c"]
+    n_rows[0] = state["n"]
+    m_rows[0] = state["m"]
+    states_forward_step = kernel(
+        "states_forward_step", W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
+    )
+
+    W_zoif[..., :H] = W_z.T
+    W_zoif[..., H:2 * H] = W_o.T
+    W_zoif[..., 2 * H:3 * H] = W_i.T
+    W_zoif[..., 3 * H:4 * H] = W_f.T
+    R_zoif[..., :H] = R_z.T
+    R_zoif[..., H:2 * H] = R_o.T
+    R_zoif[..., 2 * H:3 * H] = R_i.T
+    R_zoif[..., 3 * H:4 * H] = R_f.T
+    product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
+
+    for t in range(T):
+        product(h_rows[t], R_zoif, R_zoif_h)
+        states_forward_step(t)
+
+    tape = States(size, dtype, x, h_rows, m_rows, c_rows, n_rows)
+    last = {
+        "h": h_rows[T].copy(),
+        "c": c_rows[T].copy(),
+        "n": n_rows[T].copy(),
+        "m": m_rows[T].copy(),
+    }
+    return h_rows[1:].copy(), last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    h_rows = tape.h_rows
+    m_rows = tape.m_rows
+    c_rows = tape.c_rows
+    n_rows = tape.n_rows
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_z = np.ascontiguousarray(params["W_z"])
+    R_z = np.ascontiguousarray(params["R_z"])
+    b_z = np.ascontiguousarray(params["b_z"])
+    W_o = np.ascontiguousarray(params["W_o"])
+    R_o = np.ascontiguousarray(params["R_o"])
+    b_o = np.ascontiguousarray(params["b_o"])
+    W_i = np.ascontiguousarray(params["W_i"])
+    R_i = np.ascontiguousarray(params["R_i"])
+    b_i = np.ascontiguousarray(params["b_i"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    R_f = np.ascontiguousarray(params["R_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
+    d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    W_zoif2 = scratch("W_zoif2", (I, 4 * H), dtype)
+    R_zoif2 = scratch("R_zoif2", (4 * H, H), dtype)
+    W_zoi = scratch("W_zoi", (3 * H, I), dtype)
+    W_zoif_x2 = scratch("W_zoif_x2", (T, B, 4 * H), dtype)
+    R_zoif_h2 = scratch("R_zoif_h2", (T, B, 4 * H), dtype)
+    z2 = scratch("z2", (T, B, H), dtype)
+    o2 = scratch("o2", (T, B, H), dtype)
+    log_i2 = scratch("log_i2", (T, B, H), dtype)
+    log_f_softplus2 = scratch("log_f_softplus2", (T, B, H), dtype)
+    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
+    i2 = scratch("i2", (T, B, H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
+    d_x_W_zoi_x = scratch("d_x_W_zoi_x", (T, B, I), dtype)
+    d_x = np.empty((T, B, I), dtype)
+    d_W_zoi = np.empty((3 * H, I), dtype)
+    d_R_zoif = np.empty((4 * H, H), dtype)
+    d_b_zoi = np.empty((3 * H,), dtype)
+    d_W_f = np.empty((H, I), dtype)
+    d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (H,), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_h_prev_rows[T % 2] = dstate["h"]
+    d_c_prev_rows[T % 2] = dstate["c"]
+    d_n_prev_rows[T % 2] = dstate["n"]
+    d_m_prev_rows[T % 2] = dstate["m"]
+    states_backward_before = kernel(
+        "states_backward_before", W_zoif_x2, R_zoif_h2, b_z, b_o, b_i, b_f, m_rows, z2, o2, log_i2,
+        log_f_softplus2, m_pre2, i2, f2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", dy, d_h_prev_rows, d_n_prev_rows, o2, c_rows, n_rows, d_c_prev_rows, f2, z2,
+        i2, d_m_prev_rows, log_i2, m_pre2, log_f_softplus2, d_log_f_pre, d_parts,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_log_f_pre, d_W_f_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_zoi_x, d_x_W_f_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", d_b_f_log_f_pre, d_b_f,
+    )
+
+    W_zoif2[..., :H] = W_z.T
+    W_zoif2[..., H:2 * H] = W_o.T
+    W_zoif2[..., 2 * H:3 * H] = W_i.T
+    W_zoif2[..., 3 * H:4 * H] = W_f.T
+    R_zoif2[:H] = R_z
+    R_zoif2[H:2 * H] = R_o
+    R_zoif2[2 * H:3 * H] = R_i
+    R_zoif2[3 * H:4 * H] = R_f
+    W_zoi[:H] = W_zoif2[:, :H].T
+    W_zoi[H:2 * H] = W_zoif2[:, H:2 * H].T
+    W_zoi[2 * H:3 * H] = W_zoif2[:, 2 * H:3 * H].T
+    product(x.reshape(-1, I), W_zoif2, W_zoif_x2.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), R_zoif2.T, R_zoif_h2.reshape(-1, 4 * H))
+    states_backward_before()
+
+    for t in reversed(range(T)):
+        states_backward_step(t)
+        product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
+
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+    product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
+    states_backward_after()
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_W_f_x.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, I))
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_W_f_x.reshape(-1, H).T, x.reshape(-1, I), d_W_f)
+    states_backward_after2()
+    states_backward_finish()
+
+    dparams = {
+        "W_z": d_W_zoi[:H],
+        "R_z": d_R_zoif[:H],
+        "b_z": d_b_zoi[:H],
+        "W_o": d_W_zoi[H:2 * H],
+        "R_o": d_R_zoif[H:2 * H],
+        "b_o": d_b_zoi[H:2 * H],
+        "W_i": d_W_zoi[2 * H:3 * H],
+        "R_i": d_R_zoif[2 * H:3 * H],
+        "b_i": d_b_zoi[2 * H:3 * H],
+        "W_f": d_W_f,
+        "R_f": d_R_zoif[3 * H:4 * H],
+        "b_f": d_b_f,
+    }
+    dstart = {
+        "h": d_h_prev_rows[0].copy(),
+        "c": d_c_prev_rows[0].copy(),
+        "n": d_n_prev_rows[0].copy(),
+        "m": d_m_prev_rows[0].copy(),
+    }
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -968,6 +1208,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1022,7 +1286,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

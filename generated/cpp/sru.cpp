@@ -108,10 +108,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -380,6 +381,290 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_sequence_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t W_x, compute_t& c)
+{
+    // f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = f * c[t-1] + (1 - f) * (W @ x)
+    c = c_prev * f + W_x * (1 - f);
+}
+
+extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    for (int64 t = 0; t < T; ++t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t c;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t b_f = compute_t(b_f_at[iH]);
+        const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+        states_forward_sequence_point(
+            compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + iH]),
+            v_f,
+            c_prev,
+            b_f,
+            compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            c);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+    }
+}
+
+inline_point void states_forward_after_point(
+    const compute_t W_r_x, const compute_t v_r, const compute_t c_prev, const compute_t b_r,
+    const compute_t c, const compute_t x, compute_t& h)
+{
+    // r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = W_r_x + v_r * c_prev + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // h = r * c + (1 - r) * x
+    h = c * r + x * (1 - r);
+}
+
+extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_after_point(
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_f_x, const compute_t v_f, const compute_t c_prev, const compute_t b_f,
+    const compute_t W_r_x, const compute_t v_r, const compute_t b_r, const compute_t dy, const compute_t c,
+    const compute_t x, compute_t& f, compute_t& r, compute_t& d_r_pre)
+{
+    // through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t f_pre = W_f_x + v_f * c_prev + b_f;
+    f = sigmoid(f_pre);
+    // through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    const compute_t r_pre = c_prev * v_r + W_r_x + b_r;
+    r = sigmoid(r_pre);
+    const compute_t d_r = dy * (c - x);
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ W_fr_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t f, r, d_r_pre;
+        states_backward_before_point(
+            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(v_f_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(v_r_at[iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(x_at[(iT * B + iB) * H + iH]),
+            f, r, d_r_pre);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
+    }
+}
+
+inline_point void states_backward_sequence_point(
+    const compute_t d_c_next, const compute_t dy, const compute_t r, const compute_t c_prev,
+    const compute_t W_x, const compute_t f, const compute_t v_f, const compute_t d_r_pre,
+    const compute_t v_r, compute_t& d_c, compute_t& d_f_pre, compute_t& d_c_prev)
+{
+    // through c = f * c[t-1] + (1 - f) * (W @ x)
+    d_c = d_c_next + dy * r;
+    // through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    const compute_t d_f = (c_prev - W_x) * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    d_c_prev = f * d_c + v_f * d_f_pre + d_r_pre * v_r;
+}
+
+extern "C" void states_backward_sequence(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_fr_x2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[10]);
+    for (int64 t = T - 1; t >= 0; --t)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_c, d_f_pre, d_c_prev;
+        const compute_t v_f = compute_t(v_f_at[iH]);
+        const compute_t v_r = compute_t(v_r_at[iH]);
+        const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        states_backward_sequence_point(
+            d_c_next,
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(W_fr_x2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            v_f,
+            compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
+            v_r,
+            d_c, d_f_pre, d_c_prev);
+        d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+        d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+// through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_v_f_at[iH] = storage_t(total);
+    }
+}
+
+// through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_v_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_r_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        d_v_r_at[iH] = storage_t(total);
+    }
+}
+
+inline_point void states_backward_after_point(
+    const compute_t d_c, const compute_t f, compute_t& d_W_x)
+{
+    // through c = f * c[t-1] + (1 - f) * (W @ x)
+    d_W_x = d_c * (1 - f);
+}
+
+extern "C" void states_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_W_x;
+        states_backward_after_point(
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            d_W_x);
+        d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
+    }
+}
+
+inline_point void states_backward_after2_point(
+    const compute_t d_x_W_f_x, const compute_t d_x_W_r_x, const compute_t d_x_W_x, const compute_t dy,
+    const compute_t r, compute_t& d_x)
+{
+    d_x = d_x_W_f_x + d_x_W_r_x + d_x_W_x + dy * (1 - r);
+}
+
+extern "C" void states_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
+    const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_f_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_r_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            d_x);
+        d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

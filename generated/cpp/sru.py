@@ -66,6 +66,7 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape(NamedTuple):
@@ -79,6 +80,23 @@ class Tape(NamedTuple):
     W_x: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
 
+
+class States(NamedTuple):
+    """The same with memory='states': inputs and states."""
+
+    size: dict
+    dtype: np.dtype
+    x: np.ndarray  # (T, B, H)
+    c_rows: np.ndarray  # (T + 1, B, H)
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: np.ndarray
+    states: list
 
 def init(H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
@@ -95,19 +113,27 @@ def init(H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     The tape refers to params and inputs: change them in place only after backward.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument.
     """
     inputs = {"x": x}
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
     kernel = bound("train", sizes, dtype)
     x = np.ascontiguousarray(inputs["x"])
@@ -159,6 +185,10 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     c_rows = tape.c_rows
     x = tape.x
     r = tape.r
@@ -246,6 +276,165 @@ def backward(params, tape, dy, dstate=None):
     }
     dstart = {"c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("states", sizes, dtype)
+    x = np.ascontiguousarray(inputs["x"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    c_rows = np.empty((T + 1, B, H), dtype)
+    W_fr = scratch("W_fr", (H, 3 * H), dtype)
+    W_fr_x = scratch("W_fr_x", (T, B, 3 * H), dtype)
+    h = np.empty((T, B, H), dtype)
+    c_rows[0] = state["c"]
+    states_forward_sequence = kernel(
+        "states_forward_sequence", W_fr_x, v_f, c_rows, b_f,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", W_fr_x, v_r, c_rows, b_r, x, h,
+    )
+
+    W_fr[..., :H] = W_f.T
+    W_fr[..., H:2 * H] = W_r.T
+    W_fr[..., 2 * H:3 * H] = W.T
+    product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
+
+    states_forward_sequence()
+
+    states_forward_after()
+
+    tape = States(size, dtype, x, c_rows)
+    last = {"c": c_rows[T].copy()}
+    return h, last, tape
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    size, dtype = tape.size, tape.dtype
+    x = tape.x
+    c_rows = tape.c_rows
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    kernel = bound("states", sizes, dtype)
+    dy = np.ascontiguousarray(cotangents["h"])
+    W_f = np.ascontiguousarray(params["W_f"])
+    v_f = np.ascontiguousarray(params["v_f"])
+    b_f = np.ascontiguousarray(params["b_f"])
+    W_r = np.ascontiguousarray(params["W_r"])
+    v_r = np.ascontiguousarray(params["v_r"])
+    b_r = np.ascontiguousarray(params["b_r"])
+    W = np.ascontiguousarray(params["W"])
+    d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_fr2 = scratch("W_fr2", (H, 3 * H), dtype)
+    W_fr_x2 = scratch("W_fr_x2", (T, B, 3 * H), dtype)
+    f2 = scratch("f2", (T, B, H), dtype)
+    r2 = scratch("r2", (T, B, H), dtype)
+    d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
+    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
+    d_c = scratch("d_c", (T, B, H), dtype)
+    d_f_pre = scratch("d_f_pre", (T, B, H), dtype)
+    d_W_x = scratch("d_W_x", (T, B, H), dtype)
+    d_x_W_f_x = scratch("d_x_W_f_x", (T, B, H), dtype)
+    d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
+    d_x = np.empty((T, B, H), dtype)
+    d_W_f = np.empty((H, H), dtype)
+    d_v_f = np.empty((H,), dtype)
+    d_b_f = np.empty((H,), dtype)
+    d_W_r = np.empty((H, H), dtype)
+    d_v_r = np.empty((H,), dtype)
+    d_b_r = np.empty((H,), dtype)
+    d_W = np.empty((H, H), dtype)
+    d_c_prev_rows[T % 2] = dstate["c"]
+    states_backward_before = kernel(
+        "states_backward_before", W_fr_x2, v_f, c_rows, b_f, v_r, b_r, dy, x, f2, r2, d_r_pre,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", d_c_prev_rows, dy, r2, c_rows, W_fr_x2, f2, v_f, d_r_pre, v_r, d_c,
+        d_f_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", d_f_pre, c_rows, d_v_f,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", d_r_pre, c_rows, d_v_r,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", d_c, f2, d_W_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r2, d_x,
+    )
+
+    W_fr2[..., :H] = W_f.T
+    W_fr2[..., H:2 * H] = W_r.T
+    W_fr2[..., 2 * H:3 * H] = W.T
+    product(x.reshape(-1, H), W_fr2, W_fr_x2.reshape(-1, 3 * H))
+    states_backward_before()
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
+
+    states_backward_sequence()
+
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f)
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    states_backward_after_sum()
+    # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+    np.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r)
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    states_backward_after_sum2()
+    # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+    np.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
+    states_backward_after()
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+    # through c = f * c[t-1] + (1 - f) * (W @ x)
+    product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+    states_backward_after2()
+
+    dparams = {
+        "W_f": d_W_f,
+        "v_f": d_v_f,
+        "b_f": d_b_f,
+        "W_r": d_W_r,
+        "v_r": d_v_r,
+        "b_r": d_b_r,
+        "W": d_W,
+    }
+    dstart = {"c": d_c_prev_rows[0].copy()}
+    return dparams, d_x, dstart
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: np.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -666,6 +855,30 @@ def bound(part, sizes, dtype):
     return kernel
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -720,7 +933,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

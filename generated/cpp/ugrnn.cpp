@@ -107,10 +107,11 @@ static inline compute_t tanh(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -230,6 +231,160 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+inline_point void states_forward_step_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    const compute_t n_ = tanh(n_pre);
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = sigmoid(g_pre);
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * (1 - g);
+}
+
+extern "C" void states_forward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_cg_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+inline_point void states_backward_before_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, compute_t& n_, compute_t& g)
+{
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    n_ = tanh(n_pre);
+    // through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = sigmoid(g_pre);
+}
+
+extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_cg_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t n_, g;
+        states_backward_before_point(
+            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_g_at[iH]),
+            n_, g);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+    }
+}
+
+inline_point void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h_prev, const compute_t n_,
+    const compute_t g, compute_t& d_h, compute_t& d_g_pre, compute_t& d_n_pre)
+{
+    // through h = g * h[t-1] + (1 - g) * n
+    d_h = dy + d_h_next;
+    // through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = (h_prev - n_) * d_h;
+    const compute_t s1 = 1 - g;
+    d_g_pre = g * d_g * s1;
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_n = d_h * s1;
+    d_n_pre = (1 - square(n_)) * d_n;
+}
+
+extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_ng_pre_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h, d_g_pre, d_n_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            d_h, d_g_pre, d_n_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+    }
+}
+
+inline_point void states_backward_step2_point(
+    const compute_t d_h_prev_U_cg_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_cg_h + d_h * g;
+}
+
+extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ d_h_prev_U_cg_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

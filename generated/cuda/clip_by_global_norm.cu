@@ -60,10 +60,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -318,6 +319,261 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+// n = sqrt(sum(a * a) + sum(b * b))
+extern "C" __global__ void states_forward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ n_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(a_at[(iT * B + iB) * N + iN])
+                * compute_t(a_at[(iT * B + iB) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ n_sum_at,
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t n_sum2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+        }
+        block_sum(n_sum2_total);
+        const compute_t n_sum2 = n_sum2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        if (threadIdx.x == 0) {
+            s_at[iT * B + iB] = storage_t(s);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
+    }
+}
+
+__device__ inline void states_forward_before_point(
+    const compute_t a, const compute_t s, compute_t& y_a)
+{
+    // y_a = a * s
+    y_a = a * s;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_a_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t y_a;
+        states_forward_before_point(
+            compute_t(a_at[(iT * B + iB) * N + iN]),
+            compute_t(s_at[iT * B + iB]),
+            y_a);
+        y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ dy_y_a_at,
+    storage_t* __restrict__ n_sum3_at, storage_t* __restrict__ d_s_y_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t n_sum_total = 0;
+        compute_t d_s_y_a_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            // through n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            // through y_a = a * s
+            d_s_y_a_total += dy_y_a * a;
+        }
+        block_sum(n_sum_total, d_s_y_a_total);
+        const compute_t n_sum = n_sum_total;
+        const compute_t d_s_y_a = d_s_y_a_total;
+        if (threadIdx.x == 0) {
+            n_sum3_at[iT * B + iB] = storage_t(n_sum);
+            d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dy_y_b_at,
+    const storage_t* __restrict__ n_sum3_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ s2_at,
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_max_n_by_limit_at,
+    storage_t* __restrict__ d_s_by_limit_at, storage_t* __restrict__ d_b_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t n_sum2_total = 0;
+        compute_t d_s_y_b_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            // through n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            // through y_b = b * s
+            d_s_y_b_total += dy_y_b * b;
+        }
+        block_sum(n_sum2_total, d_s_y_b_total);
+        const compute_t n_sum2 = n_sum2_total;
+        const compute_t d_s_y_b = d_s_y_b_total;
+
+        const compute_t n_sum = compute_t(n_sum3_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // through s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s1 = 1 / max_n;
+        const compute_t s = limit * s1;
+        const compute_t d_s = d_s_y_a + d_s_y_b;
+        const compute_t d_max_n = -limit * d_s / square(max_n);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_pre = compute_t(0.5) * d_n / n_;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s * s1;
+        if (threadIdx.x == 0) {
+            s2_at[iT * B + iB] = storage_t(s);
+            d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+            d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = 2 * b * d_n_pre + dy_y_b * s;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t d_n_pre, const compute_t a, const compute_t dy_y_a, const compute_t s, compute_t& d_a)
+{
+    d_a = 2 * d_n_pre * a + dy_y_a * s;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s2_at,
+    storage_t* __restrict__ d_a_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t d_a;
+        states_backward_before_point(
+            compute_t(d_n_pre_at[iT * B + iB]),
+            compute_t(a_at[(iT * B + iB) * N + iN]),
+            compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
+            compute_t(s2_at[iT * B + iB]),
+            d_a);
+        d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
+    }
+}
+
+// through s = limit / max(n, limit)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_limit_max_n_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
+    }
+}
+
+// through s = limit / max(n, limit)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ d_s_by_limit_at, storage_t* __restrict__ d_limit_s_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_s_by_limit_at[iT * B + iB]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_limit_s_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_limit_max_n, const compute_t d_limit_s, compute_t& d_limit)
+{
+    d_limit = d_limit_max_n + d_limit_s;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
+    const storage_t* __restrict__ d_limit_max_n_at, const storage_t* __restrict__ d_limit_s_at,
+    storage_t* __restrict__ d_limit_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t d_limit;
+        states_backward_finish_point(
+            compute_t(d_limit_max_n_at[0]),
+            compute_t(d_limit_s_at[0]),
+            d_limit);
+        d_limit_at[0] = storage_t(d_limit);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -29,6 +29,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,14 +55,36 @@ OUTPUTS = {
     "y_a": ("N",),
     "y_b": ("M",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 
 def init(seed=0, dtype=np.float32, *, N=None, M=None):
@@ -74,7 +97,7 @@ def init(seed=0, dtype=np.float32, *, N=None, M=None):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -83,6 +106,8 @@ def forward(params, inputs, state=None):
     Returns y_a (T, B, N): first gradient, clipped
             y_b (T, B, M): second gradient, clipped
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -90,9 +115,15 @@ def forward(params, inputs, state=None):
     inputs = arrays(inputs)
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -107,7 +138,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = along("dy", dy, OUTPUTS, size, dtype, ("T", "B"))
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents, dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -225,7 +294,7 @@ def train_passes(size, dtype):
 
     def results():
         last = {}
-        return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last
+        return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last, {"a": a, "n": n, "b": b}
 
     yield Pass(fill, before, loop, after, results, False)
     dy_y_a = cp.empty((T, B, N), dtype)
@@ -285,6 +354,131 @@ def train_passes(size, dtype):
         # through s = limit / max(n, limit)
         backward_after_sum2()
         backward_finish()
+
+    def results():
+        dparams = {"limit": d_limit.copy()}
+        dstart = {}
+        return dparams, {"a": d_a.copy(), "b": d_b.copy()}, dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    s = cp.empty((T, B), dtype)
+    y_a = cp.empty((T, B, N), dtype)
+    y_b = cp.empty((T, B, M), dtype)
+    states_forward_before_sum = kernel(
+        "states_forward_before_sum", "rows", T * B, N,
+        a, n_sum,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", "rows", T * B, M,
+        b, n_sum, limit, s, y_b,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * N, 1,
+        a, s, y_a,
+    )
+
+    def fill(params, inputs, state):
+        a[...] = inputs["a"]
+        b[...] = inputs["b"]
+        limit[...] = params["limit"]
+
+    def before():
+        # n = sqrt(sum(a * a) + sum(b * b))
+        states_forward_before_sum()
+        states_forward_before_rows()
+        states_forward_before()
+
+    def loop():
+        pass
+
+    def after():
+        pass
+
+    def results():
+        last = {}
+        return {"y_a": y_a.copy(), "y_b": y_b.copy()}, last, {"a": a.copy(), "b": b.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, N, M = sizes = [size[axis] for axis in ("T", "B", "N", "M")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    a = cp.empty((T, B, N), dtype)
+    b = cp.empty((T, B, M), dtype)
+    dy_y_a = cp.empty((T, B, N), dtype)
+    dy_y_b = cp.empty((T, B, M), dtype)
+    limit = cp.empty((), dtype)
+    n_sum3 = cp.empty((T, B), dtype)
+    s2 = cp.empty((T, B), dtype)
+    d_s_y_a = cp.empty((T, B), dtype)
+    d_n_pre = cp.empty((T, B), dtype)
+    d_a = cp.empty((T, B, N), dtype)
+    d_b = cp.empty((T, B, M), dtype)
+    d_max_n_by_limit = cp.empty((T, B), dtype)
+    d_s_by_limit = cp.empty((T, B), dtype)
+    d_limit_max_n = cp.empty((), dtype)
+    d_limit_s = cp.empty((), dtype)
+    d_limit = cp.empty((), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, N,
+        a, dy_y_a, n_sum3, d_s_y_a,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B, M,
+        b, dy_y_b, n_sum3, limit, d_s_y_a, s2, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * N, 1,
+        d_n_pre, a, dy_y_a, s2, d_a,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", 1, T * B,
+        d_max_n_by_limit, d_limit_max_n,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", 1, T * B,
+        d_s_by_limit, d_limit_s,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", 1, 1,
+        d_limit_max_n, d_limit_s, d_limit,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        a[...] = tape.arrays["a"]
+        b[...] = tape.arrays["b"]
+        dy_y_a[...] = cotangents["y_a"]
+        dy_y_b[...] = cotangents["y_b"]
+        limit[...] = params["limit"]
+
+    def before():
+        states_backward_before_rows()
+        states_backward_before_rows2()
+        states_backward_before()
+
+    def loop():
+        pass
+
+    def after():
+        # through s = limit / max(n, limit)
+        states_backward_after_sum()
+        # through s = limit / max(n, limit)
+        states_backward_after_sum2()
+        states_backward_finish()
 
     def results():
         dparams = {"limit": d_limit.copy()}
@@ -812,6 +1006,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -866,7 +1084,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -58,10 +58,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -202,6 +203,147 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" __global__ void states_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at, storage_t* __restrict__ y_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ d_max_n_by_limit_at,
+    storage_t* __restrict__ d_g_at, storage_t* __restrict__ d_y_by_limit_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t g_squared_total = 0;
+        compute_t d_max_n_y_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            // through n = norm(g)
+            g_squared_total += g * g;
+            // through y = g * limit / max(n, limit)
+            d_max_n_y_total += dy * g;
+        }
+        block_sum(g_squared_total, d_max_n_y_total);
+        const compute_t g_squared = g_squared_total;
+        const compute_t d_max_n_y = d_max_n_y_total;
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // through n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // through y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_share = d_n / choose(compute_t((0) >= (n_)), 1, n_);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        if (threadIdx.x == 0) {
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+        }
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t s1 = dy / max_n;
+            const compute_t d_g = g * d_n_share + limit * s1;
+            // through y = g * limit / max(n, limit)
+            const compute_t d_y_by_limit = g * s1;
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+            d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+        }
+    }
+}
+
+// through y = g * limit / max(n, limit)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_limit_max_n_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
+    }
+}
+
+// through y = g * limit / max(n, limit)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ d_y_by_limit_at, storage_t* __restrict__ d_limit_y_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * N; k += blockDim.x) {
+            const int64 iT = k / N / B;
+            const int64 iB = k / N % B;
+            const int64 iN = k % N;
+            total += compute_t(d_y_by_limit_at[(iT * B + iB) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_limit_y_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_limit_max_n, const compute_t d_limit_y, compute_t& d_limit)
+{
+    d_limit = d_limit_max_n + d_limit_y;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ d_limit_max_n_at, const storage_t* __restrict__ d_limit_y_at,
+    storage_t* __restrict__ d_limit_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t d_limit;
+        states_backward_finish_point(
+            compute_t(d_limit_max_n_at[0]),
+            compute_t(d_limit_y_at[0]),
+            d_limit);
+        d_limit_at[0] = storage_t(d_limit);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

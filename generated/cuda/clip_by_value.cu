@@ -57,10 +57,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -165,6 +166,110 @@ extern "C" __global__ void backward_after_sum2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t g, const compute_t low, const compute_t high, compute_t& y)
+{
+    // y = clip(g, low, high)
+    y = smaller(larger(g, low), high);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ low_at,
+    const storage_t* __restrict__ high_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t y;
+        states_forward_before_point(
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            y);
+        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t dy, const compute_t g, const compute_t low, const compute_t high, compute_t& d_g,
+    compute_t& d_y_by_low, compute_t& d_y_by_high)
+{
+    const compute_t s1 = compute_t((g) > (low)) * compute_t((high) > (g));
+    d_g = dy * s1;
+    // through y = clip(g, low, high)
+    const compute_t s2 = compute_t((low) >= (g)) * compute_t((high) >= (low));
+    d_y_by_low = dy * s2;
+    d_y_by_high = dy * (1 - s1 - s2);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ low_at, const storage_t* __restrict__ high_at,
+    storage_t* __restrict__ d_g_at, storage_t* __restrict__ d_y_by_low_at,
+    storage_t* __restrict__ d_y_by_high_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t d_g, d_y_by_low, d_y_by_high;
+        states_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * N + iN]),
+            compute_t(g_at[(iT * B + iB) * N + iN]),
+            compute_t(low_at[0]),
+            compute_t(high_at[0]),
+            d_g, d_y_by_low, d_y_by_high);
+        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        d_y_by_low_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_low);
+        d_y_by_high_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_high);
+    }
+}
+
+// through y = clip(g, low, high)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ d_y_by_low_at, storage_t* __restrict__ d_low_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * N; k += blockDim.x) {
+            const int64 iT = k / N / B;
+            const int64 iB = k / N % B;
+            const int64 iN = k % N;
+            total += compute_t(d_y_by_low_at[(iT * B + iB) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_low_at[0] = storage_t(total);
+    }
+}
+
+// through y = clip(g, low, high)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ d_y_by_high_at, storage_t* __restrict__ d_high_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * N; k += blockDim.x) {
+            const int64 iT = k / N / B;
+            const int64 iB = k / N % B;
+            const int64 iN = k % N;
+            total += compute_t(d_y_by_high_at[(iT * B + iB) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_high_at[0] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -31,6 +31,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,14 +61,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -83,13 +106,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): positions
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -97,9 +122,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -114,7 +145,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -238,7 +307,12 @@ def train_passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
-        return y_rows[1:].copy(), last
+        return y_rows[1:].copy(), last, {
+            "z_tanh": z_tanh,
+            "y_rows": y_rows,
+            "z_rows": z_rows,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -280,6 +354,157 @@ def train_passes(size, dtype):
             backward_step(t)
             product(d_z_pre[t], W_yz, d_parts)
             backward_step2(t)
+
+    def after():
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H), V, d_x.reshape(-1, I))
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, y_rows[:-1].reshape(-1, H), d_W_y)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, z_rows[:-1].reshape(-1, H), d_W_z)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(d_z_pre.reshape(-1, H).T, x.reshape(-1, I), d_V)
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b)
+
+    def results():
+        dparams = {
+            "W_y": d_W_y.copy(),
+            "W_z": d_W_z.copy(),
+            "V": d_V.copy(),
+            "b": d_b.copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
+    V_x = cp.empty((T, B, H), dtype)
+    W_y_y = cp.empty((B, H), dtype)
+    W_z_z = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_y_y, W_z_z, V_x, b, z_rows, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        W_y_T[...] = W_y.T
+        W_z_T[...] = W_z.T
+        # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(y_rows[t], W_y_T, W_y_y)
+            # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+            product(z_rows[t], W_z_T, W_z_z)
+            states_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
+        return y_rows[1:].copy(), last, {"x": x.copy(), "y_rows": y_rows.copy(), "z_rows": z_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_y = cp.empty((H, H), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V = cp.empty((H, I), dtype)
+    b = cp.empty((H,), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    W_yz = cp.empty((H, 2 * H), dtype)
+    V_x2 = cp.empty((T, B, H), dtype)
+    W_y_y2 = cp.empty((T, B, H), dtype)
+    W_z_z2 = cp.empty((T, B, H), dtype)
+    z_tanh2 = cp.empty((T, B, H), dtype)
+    d_y = cp.empty((B, H), dtype)
+    d_z = cp.empty((B, H), dtype)
+    d_z_pre = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    d_W_z = cp.empty((H, H), dtype)
+    d_V = cp.empty((H, I), dtype)
+    d_b = cp.empty((H,), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_y_y2, W_z_z2, V_x2, b, z_tanh2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, d_z_prev_rows, z_tanh2, d_y, d_z, d_z_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        y_rows[...] = tape.arrays["y_rows"]
+        z_rows[...] = tape.arrays["z_rows"]
+        dy[...] = cotangents["y"]
+        W_y[...] = params["W_y"]
+        W_z[...] = params["W_z"]
+        V[...] = params["V"]
+        b[...] = params["b"]
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        W_yz[..., :H] = W_y
+        W_yz[..., H:2 * H] = W_z
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y2.reshape(-1, H))
+        # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
+        product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z2.reshape(-1, H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            product(d_z_pre[t], W_yz, d_parts)
+            states_backward_step2(t)
 
     def after():
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -942,6 +1167,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -996,7 +1245,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -64,10 +64,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -582,6 +583,559 @@ extern "C" __global__ void backward_after2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t v;
+        states_forward_before_point(
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
+extern "C" __global__ void states_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ a_q_at,
+    storage_t* __restrict__ a_k_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t a_q_squared_total = 0;
+        compute_t a_k_squared_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        block_sum(a_q_squared_total, a_k_squared_total);
+        const compute_t a_q_squared = a_q_squared_total;
+        const compute_t a_k_squared = a_k_squared_total;
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        }
+    }
+}
+
+extern "C" __global__ void states_forward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ beta_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_beta_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        block_sum(w_beta_x_total);
+        const compute_t w_beta_x = w_beta_x_total;
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        if (threadIdx.x == 0) {
+            beta_at[iT * B + iB] = storage_t(beta);
+        }
+    }
+}
+
+extern "C" __global__ void states_forward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ beta_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t S_k_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        block_sum(S_k_total);
+        const compute_t S_k = S_k_total;
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        }
+    }
+}
+
+// y = S @ q
+extern "C" __global__ void states_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ y_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) y_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through y = S @ q
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_v_x, compute_t& v)
+{
+    // through v = silu(W_v @ x)
+    v = W_v_x * sigmoid(W_v_x);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x2_at, storage_t* __restrict__ v2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t v;
+        states_backward_before_point(
+            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            v);
+        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_qkv_x2_at, const storage_t* __restrict__ d_q_at,
+    storage_t* __restrict__ a_q2_at, storage_t* __restrict__ a_k2_at, storage_t* __restrict__ norm_a_k2_at,
+    storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_q_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t a_q_squared_total = 0;
+        compute_t a_k_squared_total = 0;
+        compute_t d_norm_a_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // through a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // through q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // through k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+            d_norm_a_q_q_total += d_q * a_q;
+        }
+        block_sum(a_q_squared_total, a_k_squared_total, d_norm_a_q_q_total);
+        const compute_t a_q_squared = a_q_squared_total;
+        const compute_t a_k_squared = a_k_squared_total;
+        const compute_t d_norm_a_q_q = d_norm_a_q_q_total;
+
+        // through q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // through k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        // through q = a_q / norm(a_q)
+        const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
+        const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
+        if (threadIdx.x == 0) {
+            norm_a_k2_at[iT * B + iB] = storage_t(norm_a_k);
+        }
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            // through q = a_q / norm(a_q)
+            const compute_t s1 = 1 / norm_a_q;
+            const compute_t q = a_q * s1;
+            // through k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            // through a_q = silu(W_q @ x)
+            const compute_t d_a_q = d_q * s1 + a_q * d_norm_a_q_share;
+            const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ v2_at, storage_t* __restrict__ S_arg02_at,
+    storage_t* __restrict__ S_arg0_k2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t S_k_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_prev = compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        block_sum(S_k_total);
+        const compute_t S_k = S_k_total;
+
+        const compute_t v = compute_t(v2_at[(iT * B + iB) * H + iH]);
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        if (threadIdx.x == 0) {
+            S_arg02_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
+        }
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ beta2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_beta_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // through beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        block_sum(w_beta_x_total);
+        const compute_t w_beta_x = w_beta_x_total;
+
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        if (threadIdx.x == 0) {
+            beta2_at[iT * B + iB] = storage_t(beta);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ beta2_at,
+    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_S_at,
+    storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_S_arg0_at,
+    storage_t* __restrict__ d_S_k_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta2_at[t * B + iB]);
+        compute_t d_S_arg0_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t d_S = d_S_next + dy * q;
+            const compute_t d_S_arg0_k = beta * d_S;
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
+            d_S_arg0_total += d_S_arg0_k * k_;
+        }
+        block_sum(d_S_arg0_total);
+        const compute_t d_S_arg0 = d_S_arg0_total;
+        if (threadIdx.x == 0) {
+            d_S_arg0_at[(t * B + iB) * H + iH] = storage_t(d_S_arg0);
+        }
+
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t d_S_k = -d_S_arg0;
+        if (threadIdx.x == 0) {
+            d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
+        }
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t d_S_prev = k_ * d_S_k + d_S;
+            d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+        }
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
+    storage_t* __restrict__ d_beta_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H * K; k += blockDim.x) {
+            const int64 iH = k / K;
+            const int64 iK = k % K;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_beta_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_k_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_k_S_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_k_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_S_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+extern "C" __global__ void states_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_arg0_k_at, const storage_t* __restrict__ S_arg02_at,
+    storage_t* __restrict__ d_k_S_arg0_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(S_arg02_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_S_arg0_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_S_arg0, const compute_t W_v_x, const compute_t v, compute_t& d_W_v_x)
+{
+    // through v = silu(W_v @ x)
+    d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1);
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x2_at,
+    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_W_kv_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_W_v_x;
+        states_backward_after_point(
+            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+    }
+}
+
+extern "C" __global__ void states_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta2_at,
+    const storage_t* __restrict__ d_k_S_k_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
+    const storage_t* __restrict__ a_k2_at, const storage_t* __restrict__ norm_a_k2_at,
+    const storage_t* __restrict__ W_qkv_x2_at, storage_t* __restrict__ d_w_beta_x_at,
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_kv_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t d_beta = compute_t(d_beta_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta2_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t d_w_beta_x = d_beta * beta * (1 - beta);
+        if (threadIdx.x == 0) {
+            d_w_beta_x_at[iT * B + iB] = storage_t(d_w_beta_x);
+        }
+        compute_t d_norm_a_k_k_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            // through k = a_k / norm(a_k)
+            const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
+            d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+            d_norm_a_k_k_total += d_k * a_k;
+        }
+        block_sum(d_norm_a_k_k_total);
+        const compute_t d_norm_a_k_k = d_norm_a_k_k_total;
+
+        const compute_t norm_a_k = compute_t(norm_a_k2_at[iT * B + iB]);
+        // through k = a_k / norm(a_k)
+        const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
+        const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // through a_k = silu(W_k @ x)
+            const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
+            const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
+            d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+        }
+    }
+}
+
+// through beta = sigmoid(dot(w_beta, x))
+extern "C" __global__ void states_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_w_beta_x_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ d_w_beta_at)
+{
+    for (int64 n = blockIdx.x; n < I; n += gridDim.x) {
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_w_beta_x_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_w_beta_at[iI] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
+    const compute_t w_beta, compute_t& d_x)
+{
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_x_W_kv_x_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_w_beta_x_at, const storage_t* __restrict__ w_beta_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_w_beta_x_at[iT * B + iB]),
+            compute_t(w_beta_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

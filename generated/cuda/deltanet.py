@@ -35,6 +35,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,14 +64,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -86,13 +109,15 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -100,9 +125,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -117,7 +148,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -261,7 +330,15 @@ def train_passes(size, dtype):
 
     def results():
         last = {"S": S_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "S_rows": S_rows,
+            "W_qkv_x": W_qkv_x,
+            "norm_a_q": norm_a_q,
+            "norm_a_k": norm_a_k,
+            "S_arg0": S_arg0,
+            "beta": beta,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -379,6 +456,235 @@ def train_passes(size, dtype):
         product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
         product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
         backward_after2()
+
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_kv[:K].copy(),
+            "W_v": d_W_kv[K:K + H].copy(),
+            "w_beta": d_w_beta.copy(),
+        }
+        dstart = {"S": d_S_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    beta = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, H), dtype)
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * H, 1,
+        W_qkv_x, v,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", "rows", T * B, K,
+        W_qkv_x, a_q, a_k, q, k,
+    )
+    states_forward_before_rows2 = kernel(
+        "states_forward_before_rows2", "rows", T * B, I,
+        w_beta, x, beta,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B * H, K,
+        S_rows, k, v, beta,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", "rows", T * B * H, K,
+        S_rows, q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        S_rows[0] = state["S"]
+
+    def before():
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
+        states_forward_before()
+        states_forward_before_rows()
+        states_forward_before_rows2()
+
+    def loop():
+        for t in range(T):
+            states_forward_step_rows(t)
+
+    def after():
+        # y = S @ q
+        states_forward_after_sum()
+
+    def results():
+        last = {"S": S_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "S_rows": S_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    S_rows = cp.empty((T + 1, B, H, K), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_q = cp.empty((K, I), dtype)
+    W_k = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    w_beta = cp.empty((I,), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    W_qkv2 = cp.empty((I, 2 * K + H), dtype)
+    W_kv = cp.empty((K + H, I), dtype)
+    W_qkv_x2 = cp.empty((T, B, 2 * K + H), dtype)
+    a_q2 = cp.empty((T, B, K), dtype)
+    a_k2 = cp.empty((T, B, K), dtype)
+    q2 = cp.empty((T, B, K), dtype)
+    norm_a_k2 = cp.empty((T, B), dtype)
+    k2 = cp.empty((T, B, K), dtype)
+    v2 = cp.empty((T, B, H), dtype)
+    beta2 = cp.empty((T, B), dtype)
+    S_arg02 = cp.empty((T, B, H), dtype)
+    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_W_q_x = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_S = cp.empty((T, B, H, K), dtype)
+    d_S_arg0_k = cp.empty((T, B, H, K), dtype)
+    d_S_arg0 = cp.empty((T, B, H), dtype)
+    d_S_k = cp.empty((T, B, H), dtype)
+    d_beta = cp.empty((T, B), dtype)
+    d_w_beta_x = cp.empty((T, B), dtype)
+    d_W_kv_x = cp.empty((T, B, K + H), dtype)
+    d_k_S_k = cp.empty((T, B, K), dtype)
+    d_k_S_arg0_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_x_W_kv_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_W_kv = cp.empty((K + H, I), dtype)
+    d_w_beta = cp.empty((I,), dtype)
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * K, H,
+        dy, S_rows, d_q,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_qkv_x2, v2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, K,
+        W_qkv_x2, d_q, a_q2, a_k2, norm_a_k2, q2, k2, d_W_q_x,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B * H, K,
+        S_rows, k2, v2, S_arg02, S_arg0_k2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", "rows", T * B, I,
+        w_beta, x, beta2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B * H, K,
+        d_S_prev_rows, dy, q2, beta2, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", T * B, H * K,
+        d_S, S_arg0_k2, d_beta,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", T * B * K, H,
+        d_S_k, S_rows, d_k_S_k,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "rows", T * B * K, H,
+        d_S_arg0_k, S_arg02, d_k_S_arg0_k,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_S_arg0, W_qkv_x2, v2, d_W_kv_x,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B, K,
+        d_beta, beta2, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k2, W_qkv_x2, d_w_beta_x, d_k, d_W_kv_x,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "rows", I, T * B,
+        d_w_beta_x, x, d_w_beta,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        S_rows[...] = tape.arrays["S_rows"]
+        dy[...] = cotangents["y"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        w_beta[...] = params["w_beta"]
+        d_S_prev_rows[T % 2] = dstate["S"]
+
+    def before():
+        W_qkv2[..., :K] = W_q.T
+        W_qkv2[..., K:2 * K] = W_k.T
+        W_qkv2[..., 2 * K:2 * K + H] = W_v.T
+        W_kv[:K] = W_qkv2[:, K:2 * K].T
+        W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
+        product(x.reshape(-1, I), W_qkv2, W_qkv_x2.reshape(-1, 2 * K + H))
+        # through y = S @ q
+        states_backward_before_sum()
+        states_backward_before()
+        states_backward_before_rows()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+        states_backward_before_rows2()
+        states_backward_before_rows3()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step_rows(t)
+
+    def after():
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        states_backward_after_sum()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        states_backward_after_sum2()
+        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        states_backward_after_sum3()
+        # through a_q = silu(W_q @ x)
+        product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+        states_backward_after()
+        states_backward_after_rows()
+        # through beta = sigmoid(dot(w_beta, x))
+        states_backward_after_sum4()
+        product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+        product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
+        states_backward_after2()
 
     def results():
         dparams = {
@@ -1235,6 +1541,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1289,7 +1619,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -37,10 +37,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -97,6 +98,66 @@ extern "C" __global__ void backward_before(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_x, const compute_t b, compute_t& y)
+{
+    // y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ b_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_before_point(
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_x, const compute_t b, const compute_t dy, compute_t& y, compute_t& d_y_pre)
+{
+    // through y = tanh(W @ x + b)
+    const compute_t y_pre = W_x + b;
+    y = tanh(y_pre);
+    d_y_pre = dy * (1 - square(y));
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x2_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ y2_at, storage_t* __restrict__ d_y_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y, d_y_pre;
+        states_backward_before_point(
+            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            y, d_y_pre);
+        y2_at[(iT * B + iB) * H + iH] = storage_t(y);
+        d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -31,6 +31,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,14 +60,36 @@ STATES = {
 OUTPUTS = {
     "h": ("N", "H"),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(H, N, seed=0, dtype=np.float32):
@@ -82,13 +105,15 @@ def init(H, N, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, N, H): contents of the slots
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -96,9 +121,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -113,7 +144,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -240,7 +309,16 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "U_T": U_T,
+            "a": a,
+            "norm_a": norm_a,
+            "g": g,
+            "n": n,
+            "x": x,
+            "h_rows": h_rows,
+            "V_T": V_T,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, N, H), dtype)
@@ -337,6 +415,216 @@ def train_passes(size, dtype):
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_w_V_T, V_T.T, d_w_w_V_T)
         backward_finish()
+
+    def results():
+        dparams = {
+            "w": d_w.copy(),
+            "U": d_U_T.copy(),
+            "V": d_V_T.copy(),
+            "W": d_W.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    wW = cp.empty((H, N + H), dtype)
+    wW_x = cp.empty((T, B, N + H), dtype)
+    h_U_T = cp.empty((B, N, H), dtype)
+    n = cp.empty((B, N, H), dtype)
+    a = cp.empty((B, N, H), dtype)
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B * N, H,
+        h_rows, x, wW_x, h_U_T, w_V_T, n, a,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        h_rows[0] = state["h"]
+
+    def before():
+        U_T[...] = U.T
+        V_T[...] = V.T
+        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T, w_V_T)
+        wW[..., :N] = w.T
+        wW[..., N:N + H] = W.T
+        product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
+
+    def loop():
+        for t in range(T):
+            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            states_forward_step_rows(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, H, N = sizes = [size[axis] for axis in ("T", "B", "H", "N")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    h_rows = cp.empty((T + 1, B, N, H), dtype)
+    dy = cp.empty((T, B, N, H), dtype)
+    w = cp.empty((N, H), dtype)
+    U = cp.empty((H, H), dtype)
+    V = cp.empty((H, H), dtype)
+    W = cp.empty((H, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    U_T2 = cp.empty((H, H), dtype)
+    V_T2 = cp.empty((H, H), dtype)
+    w_V_T2 = cp.empty((N, H), dtype)
+    wW2 = cp.empty((H, N + H), dtype)
+    U_T_T = cp.empty((H, H), dtype)
+    wW_x2 = cp.empty((T, B, N + H), dtype)
+    g2 = cp.empty((T, B, N), dtype)
+    h_U_T2 = cp.empty((T, B, N, H), dtype)
+    n2 = cp.empty((T, B, N, H), dtype)
+    a2 = cp.empty((T, B, N, H), dtype)
+    a_squared2 = cp.empty((T, B, N), dtype)
+    norm_a2 = cp.empty((T, B, N), dtype)
+    d_h = cp.empty((B, N, H), dtype)
+    d_a = cp.empty((B, N, H), dtype)
+    d_n_pre = cp.empty((T, B, N, H), dtype)
+    d_g = cp.empty((B, N), dtype)
+    d_g_pre = cp.empty((T, B, N), dtype)
+    d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_w_V_T = cp.empty((N, H), dtype)
+    d_U_T = cp.empty((H, H), dtype)
+    d_x_h_x = cp.empty((T, B, H), dtype)
+    d_x_w_x = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_w_w_x = cp.empty((N, H), dtype)
+    d_W = cp.empty((H, H), dtype)
+    d_V_T = cp.empty((H, H), dtype)
+    d_w_w_V_T = cp.empty((N, H), dtype)
+    d_w = cp.empty((N, H), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B * N, H,
+        h_rows, x, wW_x2, h_U_T2, w_V_T2, g2, n2, a2, a_squared2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * N, 1,
+        a_squared2, norm_a2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B * N, H,
+        dy, d_h_prev_rows, a2, norm_a2, g2, n2, d_h, d_a, d_n_pre, d_g,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * N, 1,
+        d_g, g2, d_g_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * N * H, 1,
+        d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", T * B * H, N,
+        d_n_pre, d_W_x,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", N * H, T * B,
+        d_n_pre, d_w_V_T,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "rows", T * B * H, N,
+        d_g_pre, h_rows, d_x_h_x,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_x_h_x, d_x_w_x, d_x_W_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", N * H, 1,
+        d_w_w_x, d_w_w_V_T, d_w,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        dy[...] = cotangents["h"]
+        w[...] = params["w"]
+        U[...] = params["U"]
+        V[...] = params["V"]
+        W[...] = params["W"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        U_T2[...] = U.T
+        V_T2[...] = V.T
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(w, V_T2, w_V_T2)
+        wW2[..., :N] = w.T
+        wW2[..., N:N + H] = W.T
+        U_T_T[...] = U_T2.T
+        product(x.reshape(-1, H), wW2, wW_x2.reshape(-1, N + H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(h_rows[:-1].reshape(-1, H), U_T2, h_U_T2.reshape(-1, H))
+        states_backward_before_rows()
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step_rows(t)
+            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            product(d_n_pre[t].reshape(-1, H), U_T_T, d_h_prev_h_U_T.reshape(-1, H))
+            states_backward_step(t)
+            states_backward_step2(t)
+
+    def after():
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        states_backward_after_sum()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        states_backward_after_sum2()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_n_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_T)
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        states_backward_after_sum3()
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+        states_backward_after()
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_w_V_T.T, w, d_V_T)
+        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+        product(d_w_V_T, V_T2.T, d_w_w_V_T)
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1110,6 +1398,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1164,7 +1476,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -75,10 +75,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -435,6 +436,436 @@ extern "C" __global__ void backward_after_sum(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_h, const compute_t C_x, compute_t& a, compute_t& s)
+{
+    // a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // s = relu(a)
+    s = larger(a, 0);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ C_x_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t a, s;
+        states_forward_step_point(
+            compute_t(W_h_at[iB * H + iH]),
+            compute_t(C_x_at[(t * B + iB) * H + iH]),
+            a, s);
+        a_at[iB * H + iH] = storage_t(a);
+        s_at[iB * H + iH] = storage_t(s);
+    }
+}
+
+// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void states_forward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
+    storage_t* __restrict__ A_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
+                * compute_t(s_at[iB * H + iH2]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_forward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_arg_at, storage_t* __restrict__ h_arg_centred_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
+    const compute_t eta, compute_t& A)
+{
+    // A = lam * A[t-1] + eta * outer(h, h)
+    const compute_t h_h_again = h * h_again;
+    A = lam * A_prev + eta * h_h_again;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ A_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t A;
+        states_forward_step2_point(
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(0.95),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.5),
+            A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_h, const compute_t C_x, const compute_t h, compute_t& a, compute_t& s,
+    compute_t& h_again)
+{
+    // through a = W @ h[t-1] + C @ x
+    a = W_h + C_x;
+    // through s = relu(a)
+    s = larger(a, 0);
+    // through A = lam * A[t-1] + eta * outer(h, h)
+    h_again = h;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_h2_at, const storage_t* __restrict__ C_x2_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ a2_at, storage_t* __restrict__ s2_at,
+    storage_t* __restrict__ h_again2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t a, s, h_again;
+        states_backward_before_point(
+            compute_t(W_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(C_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            a, s, h_again);
+        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
+        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
+        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s2_at,
+    storage_t* __restrict__ A_s2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + iH2])
+                * compute_t(s2_at[(iT * B + iB) * H + iH2]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) A_s2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a2_at, const storage_t* __restrict__ A_s2_at,
+    storage_t* __restrict__ h_arg2_at, storage_t* __restrict__ h_arg_centred2_at,
+    storage_t* __restrict__ h_arg_std2_at, storage_t* __restrict__ h_layer_norm2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * H + iH]);
+            const compute_t A_s = compute_t(A_s2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg2_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred2_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        if (threadIdx.x == 0) {
+            h_arg_std2_at[iT * B + iB] = storage_t(h_arg_std);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred2_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again2_at,
+    storage_t* __restrict__ d_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t eta = compute_t(0.5);
+        compute_t d_h_h_h_again_total = 0;
+        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_h_again = d_A_next * eta;
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_h_again_total += d_h_h_again * h_again;
+        }
+        block_sum(d_h_h_h_again_total);
+        const compute_t d_h_h_h_again = d_h_h_h_again_total;
+        if (threadIdx.x == 0) {
+            d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
+        }
+    }
+}
+
+// through A = lam * A[t-1] + eta * outer(h, h)
+extern "C" __global__ void states_backward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_h_again_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_h_again_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_step_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_again_at, const storage_t* __restrict__ d_h_h_h_again_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ h_layer_norm2_at, const storage_t* __restrict__ h_arg_std2_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_h_arg_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_d_h_layer_norm_total = 0;
+        compute_t d_h_layer_norm_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_again = compute_t(d_h_again_at[iB * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
+            const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
+            const compute_t d_h_layer_norm = gamma * d_h_pre;
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
+        }
+        block_sum(sum_d_h_layer_norm_total, d_h_layer_norm_dot_total);
+        const compute_t sum_d_h_layer_norm = sum_d_h_layer_norm_total;
+        const compute_t d_h_layer_norm_dot = d_h_layer_norm_dot_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t h_arg_std = compute_t(h_arg_std2_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void states_backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ A_rows_at,
+    storage_t* __restrict__ d_s_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH2 = k;
+            total += compute_t(d_h_arg_at[iB * H + iH2])
+                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_s_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
+{
+    // through a = W @ h[t-1] + C @ x
+    d_a = d_s * compute_t((s) > (0)) + d_h_arg;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_a;
+        states_backward_step_point(
+            compute_t(d_s_at[iB * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_arg_at[iB * H + iH]),
+            d_a);
+        d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
+    compute_t& d_A_prev)
+{
+    d_A_prev = d_h_arg * s + d_A_next * lam;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s2_at,
+    storage_t* __restrict__ d_A_prev_rows_at)
+{
+    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H / H;
+        const int64 iH = n / H % H;
+        const int64 iH2 = n % H;
+        compute_t d_A_prev;
+        states_backward_step2_point(
+            compute_t(d_h_arg_at[iB * H + iH]),
+            compute_t(s2_at[(t * B + iB) * H + iH2]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(0.95),
+            d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+    }
+}
+
+// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_layer_norm2_at,
+    storage_t* __restrict__ d_gamma_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(h_layer_norm2_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_gamma_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

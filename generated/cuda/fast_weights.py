@@ -32,6 +32,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,14 +62,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -84,13 +107,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -98,9 +123,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -115,7 +146,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -257,7 +326,14 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "h_rows": h_rows,
+            "h_layer_norm": h_layer_norm,
+            "h_arg_std": h_arg_std,
+            "A_rows": A_rows,
+            "s": s,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -344,6 +420,216 @@ def train_passes(size, dtype):
         product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         backward_after_sum()
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
+
+    def results():
+        dparams = {
+            "W": d_W.copy(),
+            "C": d_C.copy(),
+            "gamma": d_gamma.copy(),
+            "beta": d_beta.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "A": d_A_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    beta = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((T + 1, B, H, H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    C_x = cp.empty((T, B, H), dtype)
+    W_h = cp.empty((B, H), dtype)
+    a = cp.empty((B, H), dtype)
+    s = cp.empty((B, H), dtype)
+    A_s = cp.empty((B, H), dtype)
+    h_arg = cp.empty((B, H), dtype)
+    h_arg_centred = cp.empty((B, H), dtype)
+    h_again = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_h, C_x, a, s,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", "rows", B * H, H,
+        A_rows, s, A_s,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B, H,
+        a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * H * H, 1,
+        h_rows, h_again, A_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        beta[...] = params["beta"]
+        h_rows[0] = state["h"]
+        A_rows[0] = state["A"]
+
+    def before():
+        W_T[...] = W.T
+        # a = W @ h[t-1] + C @ x
+        product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # a = W @ h[t-1] + C @ x
+            product(h_rows[t], W_T, W_h)
+            states_forward_step(t)
+            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            states_forward_step_sum(t)
+            states_forward_step_rows(t)
+            states_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy(), "A_rows": A_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    A_rows = cp.empty((T + 1, B, H, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W = cp.empty((H, H), dtype)
+    C = cp.empty((H, I), dtype)
+    gamma = cp.empty((H,), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    C_x2 = cp.empty((T, B, H), dtype)
+    W_h2 = cp.empty((T, B, H), dtype)
+    a2 = cp.empty((T, B, H), dtype)
+    s2 = cp.empty((T, B, H), dtype)
+    A_s2 = cp.empty((T, B, H), dtype)
+    h_arg2 = cp.empty((T, B, H), dtype)
+    h_arg_centred2 = cp.empty((T, B, H), dtype)
+    h_arg_std2 = cp.empty((T, B), dtype)
+    h_layer_norm2 = cp.empty((T, B, H), dtype)
+    h_again2 = cp.empty((T, B, H), dtype)
+    d_h_h_again = cp.empty((B, H, H), dtype)
+    d_h_again = cp.empty((B, H), dtype)
+    d_h_h_h_again = cp.empty((B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_h_layer_norm = cp.empty((B, H), dtype)
+    d_h_arg = cp.empty((B, H), dtype)
+    d_s = cp.empty((B, H), dtype)
+    d_a = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W = cp.empty((H, H), dtype)
+    d_C = cp.empty((H, I), dtype)
+    d_gamma = cp.empty((H,), dtype)
+    d_beta = cp.empty((H,), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_h2, C_x2, h_rows, a2, s2, h_again2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * H, H,
+        A_rows, s2, A_s2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, H,
+        a2, A_s2, h_arg2, h_arg_centred2, h_arg_std2, h_layer_norm2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B * H, H,
+        d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", "rows", B * H, H,
+        d_h_h_again, h_rows, d_h_again,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", "rows", B, H,
+        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_layer_norm2, h_arg_std2, d_h_pre,
+        d_h_layer_norm, d_h_arg,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", "rows", B * H, H,
+        d_h_arg, A_rows, d_s,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        d_s, s2, d_h_arg, d_a,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H * H, 1,
+        d_h_arg, s2, d_A_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_h_pre, h_layer_norm2, d_gamma,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        A_rows[...] = tape.arrays["A_rows"]
+        dy[...] = cotangents["h"]
+        W[...] = params["W"]
+        C[...] = params["C"]
+        gamma[...] = params["gamma"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_A_prev_rows[T % 2] = dstate["A"]
+
+    def before():
+        # through a = W @ h[t-1] + C @ x
+        product(x.reshape(-1, I), C.T, C_x2.reshape(-1, H))
+        # through a = W @ h[t-1] + C @ x
+        product(h_rows[:-1].reshape(-1, H), W.T, W_h2.reshape(-1, H))
+        states_backward_before()
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        states_backward_before_sum()
+        states_backward_before_rows()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step_rows(t)
+            # through A = lam * A[t-1] + eta * outer(h, h)
+            states_backward_step_sum(t)
+            states_backward_step_rows2(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            states_backward_step_sum2(t)
+            states_backward_step(t)
+            # through a = W @ h[t-1] + C @ x
+            product(d_a[t], W, d_h_prev_rows[t % 2])
+            states_backward_step2(t)
+
+    def after():
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_W)
+        # through a = W @ h[t-1] + C @ x
+        product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_C)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        states_backward_after_sum()
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta)
 
@@ -1137,6 +1423,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1191,7 +1501,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -60,10 +60,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -302,6 +303,303 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ nu_at,
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ sigmoid_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        states_forward_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h,
+    const compute_t sigmoid_zeta, const compute_t sigmoid_nu, const compute_t h_prev, compute_t& h)
+{
+    // a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    const compute_t z = sigmoid(z_pre);
+    // n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    const compute_t n_ = tanh(n_pre);
+    // h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    h = (sigmoid_zeta * (1 - z) + sigmoid_nu) * n_ + h_prev * z;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ U_h_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(U_h_at[iB * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    const compute_t zeta, const compute_t nu, compute_t& sigmoid_zeta, compute_t& sigmoid_nu)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    sigmoid_zeta = sigmoid(zeta);
+    sigmoid_nu = sigmoid(nu);
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ nu_at,
+    storage_t* __restrict__ sigmoid_zeta2_at, storage_t* __restrict__ sigmoid_nu2_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t sigmoid_zeta, sigmoid_nu;
+        states_backward_once_point(
+            compute_t(zeta_at[0]),
+            compute_t(nu_at[0]),
+            sigmoid_zeta, sigmoid_nu);
+        sigmoid_zeta2_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu2_at[0] = storage_t(sigmoid_nu);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_x, const compute_t U_h, const compute_t b_z, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // through a = W @ x + U @ h[t-1]
+    const compute_t a = W_x + U_h;
+    // through z = sigmoid(a + b_z)
+    const compute_t z_pre = b_z + a;
+    z = sigmoid(z_pre);
+    // through n = tanh(a + b_h)
+    const compute_t n_pre = b_h + a;
+    n_ = tanh(n_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x2_at, const storage_t* __restrict__ U_h2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_h_at,
+    storage_t* __restrict__ z2_at, storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, n_;
+        states_backward_before_point(
+            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t sigmoid_zeta, const compute_t z,
+    const compute_t sigmoid_nu, const compute_t n_, const compute_t h_prev, compute_t& d_h,
+    compute_t& d_n_pre, compute_t& d_z_pre, compute_t& d_a)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    d_h = dy + d_h_next;
+    // through n = tanh(a + b_h)
+    const compute_t s1 = 1 - z;
+    const compute_t d_n = (sigmoid_zeta * s1 + sigmoid_nu) * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(a + b_z)
+    const compute_t d_z = (h_prev - sigmoid_zeta * n_) * d_h;
+    d_z_pre = z * d_z * s1;
+    // through a = W @ x + U @ h[t-1]
+    d_a = d_n_pre + d_z_pre;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ sigmoid_zeta2_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ sigmoid_nu2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_a_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_n_pre, d_z_pre, d_a;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_nu2_at[0]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            d_h, d_n_pre, d_z_pre, d_a);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
+        d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_prev_U_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_h + d_h * z;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_h_at[iB * H + iH]),
+            compute_t(d_h_at[(t * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n2_at,
+    storage_t* __restrict__ d_sigmoid_nu_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_h_at[(iT * B + iB) * H + iH])
+                * compute_t(n2_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_nu_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_h, const compute_t z, const compute_t n_, compute_t& d_h_by_sigmoid_zeta)
+{
+    // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+    d_h_by_sigmoid_zeta = d_h * (1 - z) * n_;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ n2_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_h_by_sigmoid_zeta;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            d_h_by_sigmoid_zeta);
+        d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_sigmoid_zeta);
+    }
+}
+
+// through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_by_sigmoid_zeta_at, storage_t* __restrict__ d_sigmoid_zeta_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B * H; k += blockDim.x) {
+            const int64 iT = k / H / B;
+            const int64 iB = k / H % B;
+            const int64 iH = k % H;
+            total += compute_t(d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_sigmoid_zeta_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_sigmoid_zeta, const compute_t sigmoid_zeta, const compute_t d_sigmoid_nu,
+    const compute_t sigmoid_nu, compute_t& d_zeta, compute_t& d_nu)
+{
+    d_zeta = d_sigmoid_zeta * sigmoid_zeta * (1 - sigmoid_zeta);
+    d_nu = d_sigmoid_nu * sigmoid_nu * (1 - sigmoid_nu);
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_zeta2_at,
+    const storage_t* __restrict__ d_sigmoid_nu_at, const storage_t* __restrict__ sigmoid_nu2_at,
+    storage_t* __restrict__ d_zeta_at, storage_t* __restrict__ d_nu_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t d_zeta, d_nu;
+        states_backward_finish_point(
+            compute_t(d_sigmoid_zeta_at[0]),
+            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(d_sigmoid_nu_at[0]),
+            compute_t(sigmoid_nu2_at[0]),
+            d_zeta, d_nu);
+        d_zeta_at[0] = storage_t(d_zeta);
+        d_nu_at[0] = storage_t(d_nu);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

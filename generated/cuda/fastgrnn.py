@@ -33,6 +33,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,14 +64,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -88,13 +111,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -102,9 +127,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -119,7 +150,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -248,7 +317,14 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "sigmoid_zeta": sigmoid_zeta,
+            "z": z,
+            "sigmoid_nu": sigmoid_nu,
+            "n": n,
+            "h_rows": h_rows,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -326,6 +402,194 @@ def train_passes(size, dtype):
         # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
         backward_after_sum2()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W": d_W.copy(),
+            "U": d_U.copy(),
+            "b_z": d_b_z.copy(),
+            "b_h": d_b_h.copy(),
+            "zeta": d_zeta.copy(),
+            "nu": d_nu.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W = cp.empty((H, I), dtype)
+    U = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    b_h = cp.empty((H,), dtype)
+    zeta = cp.empty((), dtype)
+    nu = cp.empty((), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    sigmoid_zeta = cp.empty((), dtype)
+    sigmoid_nu = cp.empty((), dtype)
+    U_T = cp.empty((H, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    U_h = cp.empty((B, H), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", 1, 1,
+        zeta, nu, sigmoid_zeta, sigmoid_nu,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W[...] = params["W"]
+        U[...] = params["U"]
+        b_z[...] = params["b_z"]
+        b_h[...] = params["b_h"]
+        zeta[...] = params["zeta"]
+        nu[...] = params["nu"]
+        h_rows[0] = state["h"]
+
+    def before():
+        U_T[...] = U.T
+        states_forward_once()
+        # a = W @ x + U @ h[t-1]
+        product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # a = W @ x + U @ h[t-1]
+            product(h_rows[t], U_T, U_h)
+            states_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W = cp.empty((H, I), dtype)
+    U = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    b_h = cp.empty((H,), dtype)
+    zeta = cp.empty((), dtype)
+    nu = cp.empty((), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    sigmoid_zeta2 = cp.empty((), dtype)
+    sigmoid_nu2 = cp.empty((), dtype)
+    W_x2 = cp.empty((T, B, H), dtype)
+    U_h2 = cp.empty((T, B, H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    n2 = cp.empty((T, B, H), dtype)
+    d_h = cp.empty((T, B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_z_pre = cp.empty((T, B, H), dtype)
+    d_a = cp.empty((T, B, H), dtype)
+    d_h_prev_U_h = cp.empty((B, H), dtype)
+    d_sigmoid_nu = cp.empty((), dtype)
+    d_h_by_sigmoid_zeta = cp.empty((T, B, H), dtype)
+    d_sigmoid_zeta = cp.empty((), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W = cp.empty((H, I), dtype)
+    d_U = cp.empty((H, H), dtype)
+    d_b_z = cp.empty((H,), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_zeta = cp.empty((), dtype)
+    d_nu = cp.empty((), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", 1, 1,
+        zeta, nu, sigmoid_zeta2, sigmoid_nu2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_x2, U_h2, b_z, b_h, z2, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, sigmoid_zeta2, z2, sigmoid_nu2, n2, h_rows, d_h, d_n_pre, d_z_pre, d_a,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_h_prev_U_h, d_h, z2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", 1, T * B * H,
+        d_h, n2, d_sigmoid_nu,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_h, z2, n2, d_h_by_sigmoid_zeta,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", 1, T * B * H,
+        d_h_by_sigmoid_zeta, d_sigmoid_zeta,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", 1, 1,
+        d_sigmoid_zeta, sigmoid_zeta2, d_sigmoid_nu, sigmoid_nu2, d_zeta, d_nu,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        dy[...] = cotangents["h"]
+        W[...] = params["W"]
+        U[...] = params["U"]
+        b_z[...] = params["b_z"]
+        b_h[...] = params["b_h"]
+        zeta[...] = params["zeta"]
+        nu[...] = params["nu"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        states_backward_once()
+        # through a = W @ x + U @ h[t-1]
+        product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+        # through a = W @ x + U @ h[t-1]
+        product(h_rows[:-1].reshape(-1, H), U.T, U_h2.reshape(-1, H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            # through a = W @ x + U @ h[t-1]
+            product(d_a[t], U, d_h_prev_U_h)
+            states_backward_step2(t)
+
+    def after():
+        # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        states_backward_after_sum()
+        # through a = W @ x + U @ h[t-1]
+        product(d_a.reshape(-1, H), W, d_x.reshape(-1, I))
+        # through a = W @ x + U @ h[t-1]
+        product(d_a.reshape(-1, H).T, x.reshape(-1, I), d_W)
+        # through a = W @ x + U @ h[t-1]
+        product(d_a.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U)
+        # through z = sigmoid(a + b_z)
+        cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
+        # through n = tanh(a + b_h)
+        cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_h)
+        states_backward_after()
+        # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
+        states_backward_after_sum2()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1041,6 +1305,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1095,7 +1383,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -41,10 +41,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -239,6 +240,263 @@ extern "C" __global__ void backward_after(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_r_v, const compute_t b_r, const compute_t W_z_v, const compute_t b_z,
+    const compute_t h_prev, compute_t& z, compute_t& r_h)
+{
+    // r = sigmoid(W_r @ v + b_r)
+    const compute_t r_pre = W_r_v + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ v + b_z)
+    const compute_t z_pre = W_z_v + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_rz_v_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, r_h;
+        states_forward_step_point(
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            z, r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        r_h_x_at[iB * (H + I) + iH] = storage_t(r_h);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t W_n_r_h_x, const compute_t b_n, const compute_t z, const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    const compute_t n_pre = W_n_r_h_x + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_n_r_h_x_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step2_point(
+            compute_t(W_n_r_h_x_at[iB * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_r_v, const compute_t b_r, const compute_t W_z_v, const compute_t b_z,
+    const compute_t h_prev, compute_t& r, compute_t& z, compute_t& r_h)
+{
+    // through r = sigmoid(W_r @ v + b_r)
+    const compute_t r_pre = W_r_v + b_r;
+    r = sigmoid(r_pre);
+    // through z = sigmoid(W_z @ v + b_z)
+    const compute_t z_pre = W_z_v + b_z;
+    z = sigmoid(z_pre);
+    // through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_rz_v2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ r_h_x2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t r, z, r_h;
+        states_backward_before_point(
+            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            r, z, r_h);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h_x2_at[(iT * B + iB) * (H + I) + iH] = storage_t(r_h);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t W_n_r_h_x, const compute_t b_n, compute_t& n_)
+{
+    // through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    const compute_t n_pre = W_n_r_h_x + b_n;
+    n_ = tanh(n_pre);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_n_r_h_x2_at, const storage_t* __restrict__ b_n_at,
+    storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t n_;
+        states_backward_before2_point(
+            compute_t(W_n_r_h_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_n_at[iH]),
+            n_);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, const compute_t n_,
+    const compute_t h_prev, compute_t& d_h, compute_t& d_n_pre, compute_t& d_z_pre)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_h = dy + d_h_next;
+    // through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+    const compute_t d_n = z * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(W_z @ v + b_z)
+    const compute_t d_z = (n_ - h_prev) * d_h;
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_rz_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_n_pre, d_z_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            d_h, d_n_pre, d_z_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_r_h, const compute_t h_prev, const compute_t r, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ v + b_r)
+    const compute_t d_r = d_r_h * h_prev;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_r_h_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rz_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_r_pre;
+        states_backward_step2_point(
+            compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            d_r_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_h_prev_v, const compute_t d_r_h, const compute_t r, const compute_t d_h,
+    const compute_t z, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_v + d_r_h * r + d_h * (1 - z);
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
+    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step3_point(
+            compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
+            compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_x_v, const compute_t d_x_r_h_x, compute_t& d_x)
+{
+    d_x = d_x_v + d_x_r_h_x;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after_point(
+            compute_t(d_v_at[(iT * B + iB) * (H + I) + H + iI]),
+            compute_t(d_r_h_x_at[(iT * B + iB) * (H + I) + H + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

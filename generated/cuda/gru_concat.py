@@ -34,6 +34,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,14 +65,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -89,13 +112,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -103,9 +128,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -120,7 +151,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -255,7 +324,14 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "z": z,
+            "n": n,
+            "h_rows": h_rows,
+            "r": r,
+            "v": v,
+            "r_h_x": r_h_x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -317,6 +393,187 @@ def train_passes(size, dtype):
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
         backward_after()
+
+    def results():
+        dparams = {
+            "W_r": d_W_rz[:H].copy(),
+            "b_r": d_b_rz[:H].copy(),
+            "W_z": d_W_rz[H:2 * H].copy(),
+            "b_z": d_b_rz[H:2 * H].copy(),
+            "W_n": d_W_n.copy(),
+            "b_n": d_b_n.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_rz = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
+    v = cp.empty((B, H + I), dtype)
+    W_rz_v = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h_x = cp.empty((B, H + I), dtype)
+    W_n_r_h_x = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_rz_v, b_r, b_z, h_rows, z, r_h_x,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * H, 1,
+        W_n_r_h_x, b_n, z, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        h_rows[0] = state["h"]
+
+    def before():
+        W_rz[..., :H] = W_r.T
+        W_rz[..., H:2 * H] = W_z.T
+        W_n_T[...] = W_n.T
+
+    def loop():
+        for t in range(T):
+            v[..., :H] = h_rows[t]
+            v[..., H:H + I] = x[t]
+            product(v, W_rz, W_rz_v)
+            states_forward_step(t)
+            r_h_x[..., H:H + I] = x[t]
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(r_h_x, W_n_T, W_n_r_h_x)
+            states_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"h_rows": h_rows.copy(), "x": x.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x = cp.empty((T, B, I), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_r = cp.empty((H, H + I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H + I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, H + I), dtype)
+    b_n = cp.empty((H,), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_rz2 = cp.empty((2 * H, H + I), dtype)
+    v2 = cp.empty((T, B, H + I), dtype)
+    W_rz_v2 = cp.empty((T, B, 2 * H), dtype)
+    r2 = cp.empty((T, B, H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    r_h_x2 = cp.empty((T, B, H + I), dtype)
+    W_n_r_h_x2 = cp.empty((T, B, H), dtype)
+    n2 = cp.empty((T, B, H), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_r_h_x = cp.empty((T, B, H + I), dtype)
+    d_rz_pre = cp.empty((T, B, 2 * H), dtype)
+    d_v = cp.empty((T, B, H + I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_rz = cp.empty((2 * H, H + I), dtype)
+    d_b_rz = cp.empty((2 * H,), dtype)
+    d_W_n = cp.empty((H, H + I), dtype)
+    d_b_n = cp.empty((H,), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_rz_v2, b_r, b_z, h_rows, r2, z2, r_h_x2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * B * H, 1,
+        W_n_r_h_x2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_n_pre, d_rz_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_r_h_x, h_rows, r2, d_rz_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * H, 1,
+        d_v, d_r_h_x, r2, d_h, z2, d_h_prev_rows,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * I, 1,
+        d_v, d_r_h_x, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        h_rows[...] = tape.arrays["h_rows"]
+        x[...] = tape.arrays["x"]
+        dy[...] = cotangents["h"]
+        W_r[...] = params["W_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        b_n[...] = params["b_n"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        W_rz2[:H] = W_r
+        W_rz2[H:2 * H] = W_z
+        v2[..., :H] = h_rows[:-1]
+        v2[..., H:H + I] = x
+        product(v2.reshape(-1, H + I), W_rz2.T, W_rz_v2.reshape(-1, 2 * H))
+        states_backward_before()
+        r_h_x2[..., H:H + I] = x
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(r_h_x2.reshape(-1, H + I), W_n.T, W_n_r_h_x2.reshape(-1, H))
+        states_backward_before2()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(d_n_pre[t], W_n, d_r_h_x[t])
+            states_backward_step2(t)
+            # through v = concat(h[t-1], x)
+            product(d_rz_pre[t], W_rz2, d_v[t])
+            states_backward_step3(t)
+
+    def after():
+        product(d_rz_pre.reshape(-1, 2 * H).T, v2.reshape(-1, H + I), d_W_rz)
+        cp.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_n_pre.reshape(-1, H).T, r_h_x2.reshape(-1, H + I), d_W_n)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
+        states_backward_after()
 
     def results():
         dparams = {
@@ -1047,6 +1304,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1107,7 +1388,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -60,10 +60,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -564,6 +565,595 @@ extern "C" __global__ void backward_after_sum(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, compute_t& gamma_x)
+{
+    // gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    const compute_t gamma_x_relu = larger(gamma_x_pre, 0);
+    gamma_x = exp(-gamma_x_relu);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ delta_at,
+    const storage_t* __restrict__ b_x_at, storage_t* __restrict__ gamma_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t gamma_x;
+        states_forward_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            gamma_x);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+    }
+}
+
+__device__ inline void states_forward_before2_point(
+    const compute_t W_d_delta, const compute_t b_d, compute_t& gamma_h)
+{
+    // gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    const compute_t gamma_h_relu = larger(gamma_h_pre, 0);
+    gamma_h = exp(-gamma_h_relu);
+}
+
+extern "C" __global__ void states_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_d_delta_at, const storage_t* __restrict__ b_d_at,
+    storage_t* __restrict__ gamma_h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t gamma_h;
+        states_forward_before2_point(
+            compute_t(W_d_delta_at[(iT * B + iB) * H + iH]),
+            compute_t(b_d_at[iH]),
+            gamma_h);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t m, const compute_t x, const compute_t gamma_x, const compute_t x_last_prev,
+    const compute_t x_mean, compute_t& x_hat, compute_t& x_last)
+{
+    // x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    const compute_t s1 = m * x;
+    const compute_t s2 = 1 - m;
+    x_hat = (gamma_x * x_last_prev + (1 - gamma_x) * x_mean) * s2 + s1;
+    // x_last = m * x + (1 - m) * x_last[t-1]
+    x_last = x_last_prev * s2 + s1;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ m_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ x_last_rows_at,
+    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ x_hat_s_at)
+{
+    const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / I;
+        const int64 iI = n % I;
+        compute_t x_hat, x_last;
+        states_forward_step_point(
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(x_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[(t * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            x_hat, x_last);
+        x_hat_s_at[iB * (I + H) + iI] = storage_t(x_hat);
+        x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t gamma_h, const compute_t h_prev, compute_t& s)
+{
+    // s = gamma_h * h[t-1]
+    s = gamma_h * h_prev;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ x_hat_s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t s;
+        states_forward_step2_point(
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            s);
+        x_hat_s_at[iB * (I + H) + I + iH] = storage_t(s);
+    }
+}
+
+__device__ inline void states_forward_step3_point(
+    const compute_t W_r_x_hat_U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat_U_z_s, const compute_t V_z_m, const compute_t b_z, const compute_t s,
+    compute_t& z, compute_t& r_s)
+{
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat_U_r_s + V_r_m + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat_U_z_s + V_z_m + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+}
+
+extern "C" __global__ void states_forward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_r_x_hat_U_r_s_at, const storage_t* __restrict__ V_rzn_m_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ W_z_x_hat_U_z_s_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_s_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ r_s_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, r_s;
+        states_forward_step3_point(
+            compute_t(W_r_x_hat_U_r_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_z_x_hat_U_z_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
+            z, r_s);
+        z_at[iB * H + iH] = storage_t(z);
+        r_s_at[iB * H + iH] = storage_t(r_s);
+    }
+}
+
+__device__ inline void states_forward_step4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    const compute_t z, const compute_t s, compute_t& h)
+{
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - z) * s + z * n
+    h = (1 - z) * s + z * n_;
+}
+
+extern "C" __global__ void states_forward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_n_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
+    const storage_t* __restrict__ V_rzn_m_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ x_hat_s_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step4_point(
+            compute_t(W_n_x_hat_at[iB * H + iH]),
+            compute_t(U_n_r_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_n_at[iH]),
+            compute_t(z_at[iB * H + iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t w_x, const compute_t delta, const compute_t b_x, const compute_t m, const compute_t x,
+    const compute_t x_last_prev, const compute_t x_mean, compute_t& gamma_x_relu, compute_t& gamma_x,
+    compute_t& x_hat)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t gamma_x_pre = w_x * delta + b_x;
+    gamma_x_relu = larger(gamma_x_pre, 0);
+    gamma_x = exp(-gamma_x_relu);
+    // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    x_hat = m * x + (1 - m) * (x_last_prev * gamma_x + x_mean * (1 - gamma_x));
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ delta_at,
+    const storage_t* __restrict__ b_x_at, const storage_t* __restrict__ m_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ x_last_rows_at,
+    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ gamma_x_relu2_at,
+    storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ x_hat_s2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t gamma_x_relu, gamma_x, x_hat;
+        states_backward_before_point(
+            compute_t(w_x_at[iI]),
+            compute_t(delta_at[(iT * B + iB) * I + iI]),
+            compute_t(b_x_at[iI]),
+            compute_t(m_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            gamma_x_relu, gamma_x, x_hat);
+        gamma_x_relu2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
+        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        x_hat_s2_at[(iT * B + iB) * (I + H) + iI] = storage_t(x_hat);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t W_d_delta, const compute_t b_d, const compute_t h_prev, compute_t& gamma_h_relu,
+    compute_t& gamma_h, compute_t& s)
+{
+    // through gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t gamma_h_pre = W_d_delta + b_d;
+    gamma_h_relu = larger(gamma_h_pre, 0);
+    gamma_h = exp(-gamma_h_relu);
+    // through s = gamma_h * h[t-1]
+    s = h_prev * gamma_h;
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_d_delta2_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ gamma_h_relu2_at,
+    storage_t* __restrict__ gamma_h2_at, storage_t* __restrict__ x_hat_s2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t gamma_h_relu, gamma_h, s;
+        states_backward_before2_point(
+            compute_t(W_d_delta2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_d_at[iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            gamma_h_relu, gamma_h, s);
+        gamma_h_relu2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
+        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH] = storage_t(s);
+    }
+}
+
+__device__ inline void states_backward_before3_point(
+    const compute_t W_r_x_hat_U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat_U_z_s, const compute_t V_z_m, const compute_t b_z, const compute_t s,
+    compute_t& r, compute_t& z, compute_t& r_s)
+{
+    // through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t r_pre = W_r_x_hat_U_r_s + V_r_m + b_r;
+    r = sigmoid(r_pre);
+    // through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t z_pre = W_z_x_hat_U_z_s + V_z_m + b_z;
+    z = sigmoid(z_pre);
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    r_s = s * r;
+}
+
+extern "C" __global__ void states_backward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_r_x_hat_U_r_s2_at, const storage_t* __restrict__ V_rzn_m2_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ W_z_x_hat_U_z_s2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_s2_at,
+    storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ r_s2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t r, z, r_s;
+        states_backward_before3_point(
+            compute_t(W_r_x_hat_U_r_s2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_z_x_hat_U_z_s2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH]),
+            r, z, r_s);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+    }
+}
+
+__device__ inline void states_backward_before4_point(
+    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
+    compute_t& n_)
+{
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
+    n_ = tanh(n_pre);
+}
+
+extern "C" __global__ void states_backward_before4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_n_x_hat2_at, const storage_t* __restrict__ U_n_r_s2_at,
+    const storage_t* __restrict__ V_rzn_m2_at, const storage_t* __restrict__ b_n_at,
+    storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t n_;
+        states_backward_before4_point(
+            compute_t(W_n_x_hat2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_n_r_s2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(b_n_at[iH]),
+            n_);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, const compute_t n_, const compute_t s,
+    compute_t& d_h, compute_t& d_n_pre, compute_t& d_z_pre)
+{
+    // through h = (1 - z) * s + z * n
+    d_h = dy + d_h_next;
+    // through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t d_n = z * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t d_z = (n_ - s) * d_h;
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ x_hat_s2_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_rzn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_n_pre, d_z_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
+            d_h, d_n_pre, d_z_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_r_s, const compute_t s, const compute_t r, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t d_r = d_r_s * s;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ x_hat_s2_at,
+    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rzn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_r_pre;
+        states_backward_step2_point(
+            compute_t(d_r_s_at[iB * H + iH]),
+            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_s_U_rz_s, const compute_t d_r_s, const compute_t r, const compute_t d_h,
+    const compute_t z, const compute_t gamma_h, compute_t& d_s, compute_t& d_h_prev)
+{
+    // through s = gamma_h * h[t-1]
+    d_s = d_s_U_rz_s + d_r_s * r + d_h * (1 - z);
+    d_h_prev = gamma_h * d_s;
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_s_U_rz_s_at, const storage_t* __restrict__ d_r_s_at,
+    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ gamma_h2_at,
+    storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_s, d_h_prev;
+        states_backward_step3_point(
+            compute_t(d_s_U_rz_s_at[iB * H + iH]),
+            compute_t(d_r_s_at[iB * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
+            d_s, d_h_prev);
+        d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+__device__ inline void states_backward_step4_point(
+    const compute_t d_x_hat, const compute_t m, const compute_t gamma_x, const compute_t d_x_last_next,
+    compute_t& d_x_last_prev)
+{
+    const compute_t s1 = 1 - m;
+    d_x_last_prev = d_x_hat * gamma_x * s1 + d_x_last_next * s1;
+}
+
+extern "C" __global__ void states_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
+    const storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at)
+{
+    const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / I;
+        const int64 iI = n % I;
+        compute_t d_x_last_prev;
+        states_backward_step4_point(
+            compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
+            compute_t(m_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
+            d_x_last_prev);
+        d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_s, const compute_t h_prev, const compute_t gamma_h, const compute_t gamma_h_relu,
+    compute_t& d_gamma_h_pre)
+{
+    // through gamma_h = exp(-relu(W_d @ delta + b_d))
+    const compute_t d_gamma_h = d_s * h_prev;
+    const compute_t d_gamma_h_relu = -gamma_h * d_gamma_h;
+    d_gamma_h_pre = compute_t((gamma_h_relu) > (0)) * d_gamma_h_relu;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ gamma_h2_at, const storage_t* __restrict__ gamma_h_relu2_at,
+    storage_t* __restrict__ d_gamma_h_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_gamma_h_pre;
+        states_backward_after_point(
+            compute_t(d_s_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_relu2_at[(iT * B + iB) * H + iH]),
+            d_gamma_h_pre);
+        d_gamma_h_pre_at[(iT * B + iB) * H + iH] = storage_t(d_gamma_h_pre);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_hat, const compute_t m, const compute_t x_last_prev, const compute_t x_mean,
+    const compute_t gamma_x, const compute_t gamma_x_relu, const compute_t d_x_last_next,
+    const compute_t d_m_V_rzn_m, const compute_t x, const compute_t w_x, const compute_t d_delta_W_d_delta,
+    compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m, compute_t& d_delta,
+    compute_t& d_x_hat_by_x_mean)
+{
+    // through gamma_x = exp(-relu(w_x * delta + b_x))
+    const compute_t s1 = d_x_hat * (1 - m);
+    const compute_t d_gamma_x = (x_last_prev - x_mean) * s1;
+    const compute_t d_gamma_x_relu = -gamma_x * d_gamma_x;
+    d_gamma_x_pre = compute_t((gamma_x_relu) > (0)) * d_gamma_x_relu;
+    d_x = d_x_hat * m + m * d_x_last_next;
+    const compute_t s2 = 1 - gamma_x;
+    d_m = d_x_hat * (x - x_last_prev * gamma_x - x_mean * s2) + (x - x_last_prev) * d_x_last_next + d_m_V_rzn_m;
+    d_delta = w_x * d_gamma_x_pre + d_delta_W_d_delta;
+    // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+    d_x_hat_by_x_mean = s1 * s2;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
+    const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
+    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ gamma_x_relu2_at,
+    const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ d_m_V_rzn_m_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ w_x_at,
+    const storage_t* __restrict__ d_delta_W_d_delta_at, storage_t* __restrict__ d_gamma_x_pre_at,
+    storage_t* __restrict__ d_x_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_delta_at,
+    storage_t* __restrict__ d_x_hat_by_x_mean_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean;
+        states_backward_after2_point(
+            compute_t(d_x_hat_at[(iT * B + iB) * I + iI]),
+            compute_t(m_at[(iT * B + iB) * I + iI]),
+            compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
+            compute_t(x_mean_at[iI]),
+            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_relu2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(w_x_at[iI]),
+            compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
+            d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean);
+        d_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_gamma_x_pre);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+        d_m_at[(iT * B + iB) * I + iI] = storage_t(d_m);
+        d_delta_at[(iT * B + iB) * I + iI] = storage_t(d_delta);
+        d_x_hat_by_x_mean_at[(iT * B + iB) * I + iI] = storage_t(d_x_hat_by_x_mean);
+    }
+}
+
+// through gamma_x = exp(-relu(w_x * delta + b_x))
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_gamma_x_pre_at, const storage_t* __restrict__ delta_at,
+    storage_t* __restrict__ d_w_x_at)
+{
+    const int64 count = I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_gamma_x_pre_at[(iT * B + iB) * I + iI])
+                * compute_t(delta_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_w_x_at[iI] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -54,6 +54,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,14 +99,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: dict
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -134,7 +157,7 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, inputs, state=None):
+def forward(params, inputs, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
@@ -143,6 +166,8 @@ def forward(params, inputs, state=None):
             delta (T, B, I): time since the last observation
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -150,9 +175,15 @@ def forward(params, inputs, state=None):
     inputs = arrays(inputs)
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs, state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -167,7 +198,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, inputs, state=None):
@@ -367,7 +436,20 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "gamma_x_relu": gamma_x_relu,
+            "gamma_h": gamma_h,
+            "h_rows": h_rows,
+            "r": r,
+            "z": z,
+            "n": n,
+            "m": m,
+            "x_hat": x_hat,
+            "gamma_h_relu": gamma_h_relu,
+            "delta": delta,
+            "x_last_rows": x_last_rows,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -501,6 +583,383 @@ def train_passes(size, dtype):
         backward_after2()
         # through gamma_x = exp(-relu(w_x * delta + b_x))
         backward_after_sum()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        cp.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        cp.sum(d_x_hat_by_x_mean.reshape(-1, I), axis=0, out=d_x_mean)
+
+    def results():
+        dparams = {
+            "w_x": d_w_x.copy(),
+            "b_x": d_b_x.copy(),
+            "W_d": d_W_d.copy(),
+            "b_d": d_b_d.copy(),
+            "x_mean": d_x_mean.copy(),
+            "W_r": d_W_rzn[:H].copy(),
+            "U_r": d_U_rz[:H].copy(),
+            "V_r": d_V_rzn[:H].copy(),
+            "b_r": d_b_rzn[:H].copy(),
+            "W_z": d_W_rzn[H:2 * H].copy(),
+            "U_z": d_U_rz[H:2 * H].copy(),
+            "V_z": d_V_rzn[H:2 * H].copy(),
+            "b_z": d_b_rzn[H:2 * H].copy(),
+            "W_n": d_W_rzn[2 * H:3 * H].copy(),
+            "U_n": d_U_n.copy(),
+            "V_n": d_V_rzn[2 * H:3 * H].copy(),
+            "b_n": d_b_rzn[2 * H:3 * H].copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
+        return dparams, {"x": d_x.copy(), "m": d_m.copy(), "delta": d_delta.copy()}, dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    delta = cp.empty((T, B, I), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x_last_rows = cp.empty((T + 1, B, I), dtype)
+    V_rzn = cp.empty((I, 3 * H), dtype)
+    WU_r = cp.empty((I + H, H), dtype)
+    WU_z = cp.empty((I + H, H), dtype)
+    W_n_T2 = cp.empty((I, H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    gamma_x = cp.empty((T, B, I), dtype)
+    W_d_delta = cp.empty((T, B, H), dtype)
+    gamma_h = cp.empty((T, B, H), dtype)
+    V_rzn_m = cp.empty((T, B, 3 * H), dtype)
+    x_hat_s = cp.empty((B, I + H), dtype)
+    W_r_x_hat_U_r_s = cp.empty((B, H), dtype)
+    W_z_x_hat_U_z_s = cp.empty((B, H), dtype)
+    z = cp.empty((B, H), dtype)
+    W_n_x_hat = cp.empty((B, H), dtype)
+    r_s = cp.empty((B, H), dtype)
+    U_n_r_s = cp.empty((B, H), dtype)
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * I, 1,
+        w_x, delta, b_x, gamma_x,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", "each", T * B * H, 1,
+        W_d_delta, b_d, gamma_h,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * I, 1,
+        m, x, gamma_x, x_last_rows, x_mean, x_hat_s,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * H, 1,
+        gamma_h, h_rows, x_hat_s,
+    )
+    states_forward_step3 = kernel(
+        "states_forward_step3", "each", B * H, 1,
+        W_r_x_hat_U_r_s, V_rzn_m, b_r, W_z_x_hat_U_z_s, b_z, x_hat_s, z, r_s,
+    )
+    states_forward_step4 = kernel(
+        "states_forward_step4", "each", B * H, 1,
+        W_n_x_hat, U_n_r_s, V_rzn_m, b_n, z, x_hat_s, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        m[...] = inputs["m"]
+        delta[...] = inputs["delta"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        h_rows[0] = state["h"]
+        x_last_rows[0] = state["x_last"]
+
+    def before():
+        V_rzn[..., :H] = V_r.T
+        V_rzn[..., H:2 * H] = V_z.T
+        V_rzn[..., 2 * H:3 * H] = V_n.T
+        WU_r[:I] = W_r.T
+        WU_r[I:I + H] = U_r.T
+        WU_z[:I] = W_z.T
+        WU_z[I:I + H] = U_z.T
+        W_n_T2[...] = W_n.T
+        U_n_T[...] = U_n.T
+        # gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+        product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
+        states_forward_before()
+        states_forward_before2()
+
+    def loop():
+        for t in range(T):
+            states_forward_step(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(x_hat_s[:, :I], W_n_T2, W_n_x_hat)
+            states_forward_step2(t)
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(x_hat_s, WU_r, W_r_x_hat_U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(x_hat_s, WU_z, W_z_x_hat_U_z_s)
+            states_forward_step3(t)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(r_s, U_n_T, U_n_r_s)
+            states_forward_step4(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
+        return h_rows[1:].copy(), last, {
+            "delta": delta.copy(),
+            "m": m.copy(),
+            "x": x.copy(),
+            "x_last_rows": x_last_rows.copy(),
+            "h_rows": h_rows.copy(),
+        }
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    delta = cp.empty((T, B, I), dtype)
+    m = cp.empty((T, B, I), dtype)
+    x = cp.empty((T, B, I), dtype)
+    x_last_rows = cp.empty((T + 1, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    w_x = cp.empty((I,), dtype)
+    b_x = cp.empty((I,), dtype)
+    W_d = cp.empty((H, I), dtype)
+    b_d = cp.empty((H,), dtype)
+    x_mean = cp.empty((I,), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    V_r = cp.empty((H, I), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    V_n = cp.empty((H, I), dtype)
+    b_n = cp.empty((H,), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    WU_r2 = cp.empty((I + H, H), dtype)
+    WU_z2 = cp.empty((I + H, H), dtype)
+    V_rzn2 = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((2 * H, H), dtype)
+    W_rzn = cp.empty((3 * H, I), dtype)
+    gamma_x_relu2 = cp.empty((T, B, I), dtype)
+    gamma_x2 = cp.empty((T, B, I), dtype)
+    W_d_delta2 = cp.empty((T, B, H), dtype)
+    gamma_h_relu2 = cp.empty((T, B, H), dtype)
+    gamma_h2 = cp.empty((T, B, H), dtype)
+    V_rzn_m2 = cp.empty((T, B, 3 * H), dtype)
+    x_hat_s2 = cp.empty((T, B, I + H), dtype)
+    W_r_x_hat_U_r_s2 = cp.empty((T, B, H), dtype)
+    r2 = cp.empty((T, B, H), dtype)
+    W_z_x_hat_U_z_s2 = cp.empty((T, B, H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    W_n_x_hat2 = cp.empty((T, B, H), dtype)
+    r_s2 = cp.empty((T, B, H), dtype)
+    U_n_r_s2 = cp.empty((T, B, H), dtype)
+    n2 = cp.empty((T, B, H), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
+    d_r_s = cp.empty((B, H), dtype)
+    d_s_U_rz_s = cp.empty((B, H), dtype)
+    d_s = cp.empty((T, B, H), dtype)
+    d_x_hat = cp.empty((T, B, I), dtype)
+    d_gamma_h_pre = cp.empty((T, B, H), dtype)
+    d_gamma_x_pre = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_m_V_rzn_m = cp.empty((T, B, I), dtype)
+    d_m = cp.empty((T, B, I), dtype)
+    d_delta_W_d_delta = cp.empty((T, B, I), dtype)
+    d_delta = cp.empty((T, B, I), dtype)
+    d_w_x = cp.empty((I,), dtype)
+    d_b_x = cp.empty((I,), dtype)
+    d_W_d = cp.empty((H, I), dtype)
+    d_b_d = cp.empty((H,), dtype)
+    d_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
+    d_x_mean = cp.empty((I,), dtype)
+    d_W_rzn = cp.empty((3 * H, I), dtype)
+    d_U_rz = cp.empty((2 * H, H), dtype)
+    d_V_rzn = cp.empty((3 * H, I), dtype)
+    d_b_rzn = cp.empty((3 * H,), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * I, 1,
+        w_x, delta, b_x, m, x, x_last_rows, x_mean, gamma_x_relu2, gamma_x2, x_hat_s2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * B * H, 1,
+        W_d_delta2, b_d, h_rows, gamma_h_relu2, gamma_h2, x_hat_s2,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", "each", T * B * H, 1,
+        W_r_x_hat_U_r_s2, V_rzn_m2, b_r, W_z_x_hat_U_z_s2, b_z, x_hat_s2, r2, z2, r_s2,
+    )
+    states_backward_before4 = kernel(
+        "states_backward_before4", "each", T * B * H, 1,
+        W_n_x_hat2, U_n_r_s2, V_rzn_m2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, z2, n2, x_hat_s2, d_h, d_rzn_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_r_s, x_hat_s2, r2, d_rzn_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * H, 1,
+        d_s_U_rz_s, d_r_s, r2, d_h, z2, gamma_h2, d_s, d_h_prev_rows,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", "each", B * I, 1,
+        d_x_hat, m, gamma_x2, d_x_last_prev_rows,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_s, h_rows, gamma_h2, gamma_h_relu2, d_gamma_h_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu2, d_x_last_prev_rows, d_m_V_rzn_m, x, w_x,
+        d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", I, T * B,
+        d_gamma_x_pre, delta, d_w_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        delta[...] = tape.arrays["delta"]
+        m[...] = tape.arrays["m"]
+        x[...] = tape.arrays["x"]
+        x_last_rows[...] = tape.arrays["x_last_rows"]
+        h_rows[...] = tape.arrays["h_rows"]
+        dy[...] = cotangents["h"]
+        w_x[...] = params["w_x"]
+        b_x[...] = params["b_x"]
+        W_d[...] = params["W_d"]
+        b_d[...] = params["b_d"]
+        x_mean[...] = params["x_mean"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        V_r[...] = params["V_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        V_n[...] = params["V_n"]
+        b_n[...] = params["b_n"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_x_last_prev_rows[T] = dstate["x_last"]
+
+    def before():
+        WU_r2[:I] = W_r.T
+        WU_r2[I:I + H] = U_r.T
+        WU_z2[:I] = W_z.T
+        WU_z2[I:I + H] = U_z.T
+        V_rzn2[..., :H] = V_r.T
+        V_rzn2[..., H:2 * H] = V_z.T
+        V_rzn2[..., 2 * H:3 * H] = V_n.T
+        U_rz[:H] = U_r
+        U_rz[H:2 * H] = U_z
+        W_rzn[:H] = W_r
+        W_rzn[H:2 * H] = W_z
+        W_rzn[2 * H:3 * H] = W_n
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(delta.reshape(-1, I), W_d.T, W_d_delta2.reshape(-1, H))
+        product(m.reshape(-1, I), V_rzn2, V_rzn_m2.reshape(-1, 3 * H))
+        states_backward_before()
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(x_hat_s2.reshape(-1, I + H)[:, :I], W_n.T, W_n_x_hat2.reshape(-1, H))
+        states_backward_before2()
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat_s2.reshape(-1, I + H), WU_r2, W_r_x_hat_U_r_s2.reshape(-1, H))
+        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat_s2.reshape(-1, I + H), WU_z2, W_z_x_hat_U_z_s2.reshape(-1, H))
+        states_backward_before3()
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(r_s2.reshape(-1, H), U_n.T, U_n_r_s2.reshape(-1, H))
+        states_backward_before4()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
+            states_backward_step2(t)
+            # through s = gamma_h * h[t-1]
+            product(d_rzn_pre[t][:, :2 * H], U_rz, d_s_U_rz_s)
+            # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+            product(d_rzn_pre[t], W_rzn, d_x_hat[t])
+            states_backward_step3(t)
+            states_backward_step4(t)
+
+    def after():
+        product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2.T, d_m_V_rzn_m.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat_s2.reshape(-1, I + H)[:, :I], d_W_rzn)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, x_hat_s2.reshape(-1, I + H)[:, I:I + H], d_U_rz)
+        product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
+        cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
+        states_backward_after()
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        product(d_gamma_h_pre.reshape(-1, H).T, delta.reshape(-1, I), d_W_d)
+        # through gamma_h = exp(-relu(W_d @ delta + b_d))
+        cp.sum(d_gamma_h_pre.reshape(-1, H), axis=0, out=d_b_d)
+        states_backward_after2()
+        # through gamma_x = exp(-relu(w_x * delta + b_x))
+        states_backward_after_sum()
         # through gamma_x = exp(-relu(w_x * delta + b_x))
         cp.sum(d_gamma_x_pre.reshape(-1, I), axis=0, out=d_b_x)
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
@@ -1832,6 +2291,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1886,7 +2369,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

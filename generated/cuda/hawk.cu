@@ -57,10 +57,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -418,6 +419,415 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus;
+        states_forward_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
+    }
+}
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, compute_t& i, compute_t& a,
+    compute_t& h_sqrt, compute_t& gelu_W_y_x)
+{
+    // r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    const compute_t r = sigmoid(r_pre);
+    // i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.5) * W_y_x;
+    gelu_W_y_x = s1 * erfc(-compute_t(1.4142135623730951) * s1);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t i, a, h_sqrt, gelu_W_y_x;
+        states_forward_before_point(
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            i, a, h_sqrt, gelu_W_y_x);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t a, const compute_t h_prev, const compute_t h_sqrt, const compute_t i, const compute_t u,
+    compute_t& h)
+{
+    // h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h = a * h_prev + h_sqrt * i * u;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_W_y_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            states_forward_sequence_point(
+                compute_t(a_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
+                compute_t(i_at[(t * B + iB) * H + iH]),
+                compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t h, const compute_t gelu_W_y_x, compute_t& y)
+{
+    // y = h * gelu(W_y @ x)
+    y = h * gelu_W_y_x;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gelu_W_y_x_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    const compute_t Lambda, compute_t& a_softplus)
+{
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t s1 = -Lambda;
+    a_softplus = log1p(exp(-absolute(s1))) + larger(s1, 0);
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus2_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t a_softplus;
+        states_backward_once_point(
+            compute_t(Lambda_at[iH]),
+            a_softplus);
+        a_softplus2_at[iH] = storage_t(a_softplus);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_a_u, const compute_t b_a, const compute_t W_i_u, const compute_t b_i,
+    const compute_t c, const compute_t a_softplus, const compute_t W_y_x, const compute_t dy,
+    const compute_t h, compute_t& r, compute_t& i, compute_t& a, compute_t& h_sqrt, compute_t& gelu_W_y_x,
+    compute_t& d_W_y_x)
+{
+    // through r = sigmoid(W_a @ u + b_a)
+    const compute_t r_pre = W_a_u + b_a;
+    r = sigmoid(r_pre);
+    // through i = sigmoid(W_i @ u + b_i)
+    const compute_t i_pre = W_i_u + b_i;
+    i = sigmoid(i_pre);
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t a_pre = -c * a_softplus * r;
+    a = exp(a_pre);
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    h_sqrt = sqrt(1 - square(a));
+    // through y = h * gelu(W_y @ x)
+    const compute_t s1 = compute_t(0.7071067811865476) * W_y_x;
+    const compute_t s2 = compute_t(0.5) * erfc(-s1);
+    gelu_W_y_x = W_y_x * s2;
+    const compute_t d_gelu_W_y_x = dy * h;
+    d_W_y_x = (compute_t(0.5641895835477563) * exp(-compute_t(0.5) * square(W_y_x)) * s1 + s2) * d_gelu_W_y_x;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_ai_u2_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus2_at,
+    const storage_t* __restrict__ u_W_y_x2_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r2_at, storage_t* __restrict__ i2_at,
+    storage_t* __restrict__ a2_at, storage_t* __restrict__ h_sqrt2_at,
+    storage_t* __restrict__ gelu_W_y_x2_at, storage_t* __restrict__ d_W_y_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x;
+        states_backward_before_point(
+            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_a_at[iH]),
+            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
+            r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x);
+        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt2_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x2_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_h_next, const compute_t dy, const compute_t gelu_W_y_x, const compute_t a,
+    compute_t& d_h, compute_t& d_h_prev)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    d_h = d_h_next + dy * gelu_W_y_x;
+    d_h_prev = a * d_h;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ gelu_W_y_x2_at, const storage_t* __restrict__ a2_at,
+    storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_h, d_h_prev;
+            states_backward_sequence_point(
+                d_h_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(gelu_W_y_x2_at[(t * B + iB) * H + iH]),
+                compute_t(a2_at[(t * B + iB) * H + iH]),
+                d_h, d_h_prev);
+            d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+            d_h_next = d_h_prev;
+        }
+        d_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_next);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_h, const compute_t i, const compute_t u, const compute_t a, const compute_t h_sqrt,
+    const compute_t h_prev, const compute_t c, const compute_t a_softplus, const compute_t r,
+    compute_t& d_a_pre, compute_t& d_i_pre, compute_t& d_r_pre)
+{
+    // through h = a * h[t-1] + sqrt(1 - a ** 2) * (i * u)
+    const compute_t s1 = d_h * u;
+    const compute_t d_h_sqrt = i * s1;
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t d_a = d_h * h_prev - a * d_h_sqrt / h_sqrt;
+    d_a_pre = a * d_a;
+    // through i = sigmoid(W_i @ u + b_i)
+    const compute_t d_i = h_sqrt * s1;
+    d_i_pre = i * (1 - i) * d_i;
+    // through r = sigmoid(W_a @ u + b_a)
+    const compute_t d_r = -c * a_softplus * d_a_pre;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ i2_at,
+    const storage_t* __restrict__ u_W_y_x2_at, const storage_t* __restrict__ a2_at,
+    const storage_t* __restrict__ h_sqrt2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ a_softplus2_at, const storage_t* __restrict__ r2_at,
+    storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_ri_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_a_pre, d_i_pre, d_r_pre;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(a2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            d_a_pre, d_i_pre, d_r_pre);
+        d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+// through a = exp(-c * softplus(-Lambda) * r)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_a_pre_at, const storage_t* __restrict__ r2_at,
+    storage_t* __restrict__ d_a_softplus_a_pre_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_a_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_a_softplus_a_pre_at[iH] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_u_W_ai_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
+    compute_t& d_u)
+{
+    // through u = W_u @ x
+    d_u = d_u_W_ai_u + d_h * h_sqrt * i;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_u_W_ai_u_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ h_sqrt2_at, const storage_t* __restrict__ i2_at,
+    storage_t* __restrict__ d_u_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_u;
+        states_backward_after2_point(
+            compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            d_u);
+        d_u_at[(iT * B + iB) * H + iH] = storage_t(d_u);
+    }
+}
+
+__device__ inline void states_backward_after3_point(
+    const compute_t d_x_u, const compute_t d_x_W_y_x, compute_t& d_x)
+{
+    d_x = d_x_u + d_x_W_y_x;
+}
+
+extern "C" __global__ void states_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_u_at, const storage_t* __restrict__ d_x_W_y_x_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_x_u_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_a_softplus_a_pre, const compute_t c, const compute_t a_softplus, compute_t& d_Lambda)
+{
+    // through a = exp(-c * softplus(-Lambda) * r)
+    const compute_t d_a_softplus = -d_a_softplus_a_pre * c;
+    d_Lambda = expm1(-a_softplus) * d_a_softplus;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_a_softplus_a_pre_at, const storage_t* __restrict__ a_softplus2_at,
+    storage_t* __restrict__ d_Lambda_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_Lambda;
+        states_backward_finish_point(
+            compute_t(d_a_softplus_a_pre_at[iH]),
+            compute_t(8),
+            compute_t(a_softplus2_at[iH]),
+            d_Lambda);
+        d_Lambda_at[iH] = storage_t(d_Lambda);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -37,6 +37,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,14 +69,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -94,13 +117,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -108,9 +133,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -125,7 +156,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -269,7 +338,17 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "h_rows": h_rows,
+            "u_W_y_x": u_W_y_x,
+            "gelu_W_y_x": gelu_W_y_x,
+            "a": a,
+            "x": x,
+            "i": i,
+            "h_sqrt": h_sqrt,
+            "a_softplus": a_softplus,
+            "r": r,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -354,6 +433,217 @@ def train_passes(size, dtype):
         product(d_u.reshape(-1, H).T, x.reshape(-1, I), d_W_u)
         backward_after3()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_u": d_W_u.copy(),
+            "W_a": d_W_ai[:H].copy(),
+            "b_a": d_b_ai[:H].copy(),
+            "W_i": d_W_ai[H:2 * H].copy(),
+            "b_i": d_b_ai[H:2 * H].copy(),
+            "Lambda": d_Lambda.copy(),
+            "W_y": d_W_y.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    a_softplus = cp.empty((H,), dtype)
+    W_uy = cp.empty((I, 2 * H), dtype)
+    W_ai = cp.empty((H, 2 * H), dtype)
+    u_W_y_x = cp.empty((T, B, 2 * H), dtype)
+    W_ai_u = cp.empty((T, B, 2 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    a = cp.empty((T, B, H), dtype)
+    h_sqrt = cp.empty((T, B, H), dtype)
+    gelu_W_y_x = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", H, 1,
+        Lambda, a_softplus,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * H, 1,
+        W_ai_u, b_a, b_i, a_softplus, u_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H, 1,
+        a, h_rows, h_sqrt, i, u_W_y_x,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        h_rows, gelu_W_y_x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        h_rows[0] = state["h"]
+
+    def before():
+        W_uy[..., :H] = W_u.T
+        W_uy[..., H:2 * H] = W_y.T
+        W_ai[..., :H] = W_a.T
+        W_ai[..., H:2 * H] = W_i.T
+        states_forward_once()
+        product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+        product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
+        states_forward_before()
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        states_forward_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "h_rows": h_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_u = cp.empty((H, I), dtype)
+    W_a = cp.empty((H, H), dtype)
+    b_a = cp.empty((H,), dtype)
+    W_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    Lambda = cp.empty((H,), dtype)
+    W_y = cp.empty((H, I), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    a_softplus2 = cp.empty((H,), dtype)
+    W_uy2 = cp.empty((I, 2 * H), dtype)
+    W_ai2 = cp.empty((H, 2 * H), dtype)
+    u_W_y_x2 = cp.empty((T, B, 2 * H), dtype)
+    W_ai_u2 = cp.empty((T, B, 2 * H), dtype)
+    r2 = cp.empty((T, B, H), dtype)
+    i2 = cp.empty((T, B, H), dtype)
+    a2 = cp.empty((T, B, H), dtype)
+    h_sqrt2 = cp.empty((T, B, H), dtype)
+    gelu_W_y_x2 = cp.empty((T, B, H), dtype)
+    d_W_y_x = cp.empty((T, B, H), dtype)
+    d_x_W_y_x = cp.empty((T, B, I), dtype)
+    d_h = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_a_softplus_a_pre = cp.empty((H,), dtype)
+    d_ri_pre = cp.empty((T, B, 2 * H), dtype)
+    d_u_W_ai_u = cp.empty((T, B, H), dtype)
+    d_u = cp.empty((T, B, H), dtype)
+    d_x_u = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_u = cp.empty((H, I), dtype)
+    d_W_ai = cp.empty((2 * H, H), dtype)
+    d_b_ai = cp.empty((2 * H,), dtype)
+    d_W_y = cp.empty((H, I), dtype)
+    d_Lambda = cp.empty((H,), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", H, 1,
+        Lambda, a_softplus2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_ai_u2, b_a, b_i, a_softplus2, u_W_y_x2, dy, h_rows, r2, i2, a2, h_sqrt2, gelu_W_y_x2, d_W_y_x,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H, 1,
+        d_h_prev_rows, dy, gelu_W_y_x2, a2, d_h,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_h, i2, u_W_y_x2, a2, h_sqrt2, h_rows, a_softplus2, r2, d_a_pre, d_ri_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_a_pre, r2, d_a_softplus_a_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * H, 1,
+        d_u_W_ai_u, d_h, h_sqrt2, i2, d_u,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", "each", T * B * I, 1,
+        d_x_u, d_x_W_y_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", H, 1,
+        d_a_softplus_a_pre, a_softplus2, d_Lambda,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        dy[...] = cotangents["y"]
+        W_u[...] = params["W_u"]
+        W_a[...] = params["W_a"]
+        b_a[...] = params["b_a"]
+        W_i[...] = params["W_i"]
+        b_i[...] = params["b_i"]
+        Lambda[...] = params["Lambda"]
+        W_y[...] = params["W_y"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        W_uy2[..., :H] = W_u.T
+        W_uy2[..., H:2 * H] = W_y.T
+        W_ai2[..., :H] = W_a.T
+        W_ai2[..., H:2 * H] = W_i.T
+        states_backward_once()
+        product(x.reshape(-1, I), W_uy2, u_W_y_x2.reshape(-1, 2 * H))
+        product(u_W_y_x2.reshape(-1, 2 * H)[:, :H], W_ai2, W_ai_u2.reshape(-1, 2 * H))
+        states_backward_before()
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through y = h * gelu(W_y @ x)
+        product(d_W_y_x.reshape(-1, H).T, x.reshape(-1, I), d_W_y)
+        states_backward_after()
+        # through a = exp(-c * softplus(-Lambda) * r)
+        states_backward_after_sum()
+        # through u = W_u @ x
+        product(d_ri_pre.reshape(-1, 2 * H), W_ai2.T, d_u_W_ai_u.reshape(-1, H))
+        product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x2.reshape(-1, 2 * H)[:, :H], d_W_ai)
+        cp.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
+        states_backward_after2()
+        # through u = W_u @ x
+        product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
+        # through u = W_u @ x
+        product(d_u.reshape(-1, H).T, x.reshape(-1, I), d_W_u)
+        states_backward_after3()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1189,6 +1479,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1243,7 +1557,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -52,10 +52,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -154,6 +155,104 @@ extern "C" __global__ void backward_after_sum(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t W_x, const compute_t u, const compute_t h_prev, const compute_t b, compute_t& h)
+{
+    // h = relu(W @ x + u * h[t-1] + b)
+    const compute_t h_pre = W_x + u * h_prev + b;
+    h = larger(h_pre, 0);
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        const compute_t b = compute_t(b_at[iH]);
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            states_forward_sequence_point(
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
+                u,
+                h_prev,
+                b,
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h, const compute_t u, compute_t& d_h_pre,
+    compute_t& d_h_prev)
+{
+    // through h = relu(W @ x + u * h[t-1] + b)
+    const compute_t d_h = dy + d_h_next;
+    d_h_pre = compute_t((h) > (0)) * d_h;
+    d_h_prev = u * d_h_pre;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
+    storage_t* __restrict__ d_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t u = compute_t(u_at[iH]);
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_h_pre, d_h_prev;
+            states_backward_sequence_point(
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                d_h_next,
+                compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+                u,
+                d_h_pre, d_h_prev);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_h_next = d_h_prev;
+        }
+        d_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_next);
+    }
+}
+
+// through h = relu(W @ x + u * h[t-1] + b)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_u_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_u_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -39,10 +39,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -161,6 +162,163 @@ extern "C" __global__ void backward_step2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, const compute_t h_prev, compute_t& h)
+{
+    // s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    const compute_t g = tanh(g_pre);
+    // h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    const compute_t sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    const compute_t h_sigmoid = sigmoid(h_pre);
+    h = h_prev * sigmoid_s + g * (1 - h_sigmoid);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fc_x_at, const storage_t* __restrict__ U_fc_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t W_c_x,
+    const compute_t U_c_h, const compute_t b_c, const compute_t beta, compute_t& g, compute_t& sigmoid_s,
+    compute_t& h_sigmoid)
+{
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    const compute_t s = W_f_x + U_f_h + b_f;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t g_pre = W_c_x + U_c_h + b_c;
+    g = tanh(g_pre);
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    sigmoid_s = sigmoid(s);
+    const compute_t h_pre = s - beta;
+    h_sigmoid = sigmoid(h_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fc_x2_at, const storage_t* __restrict__ U_fc_h2_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
+    storage_t* __restrict__ g2_at, storage_t* __restrict__ sigmoid_s2_at,
+    storage_t* __restrict__ h_sigmoid2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t g, sigmoid_s, h_sigmoid;
+        states_backward_before_point(
+            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(1),
+            g, sigmoid_s, h_sigmoid);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        sigmoid_s2_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
+        h_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t g, const compute_t h_sigmoid,
+    const compute_t h_prev, const compute_t sigmoid_s, compute_t& d_h, compute_t& d_g_pre, compute_t& d_s)
+{
+    // through h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
+    d_h = dy + d_h_next;
+    const compute_t d_h_sigmoid = -g * d_h;
+    const compute_t s1 = 1 - h_sigmoid;
+    const compute_t d_h_pre = h_sigmoid * d_h_sigmoid * s1;
+    const compute_t d_sigmoid_s = h_prev * d_h;
+    // through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_g = d_h * s1;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through s = W_f @ x + U_f @ h[t-1] + b_f
+    d_s = sigmoid_s * (1 - sigmoid_s) * d_sigmoid_s + d_h_pre;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ h_sigmoid2_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ sigmoid_s2_at,
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_g_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_g_pre, d_s;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            d_h, d_g_pre, d_s);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_prev_U_fc_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_fc_h + d_h * sigmoid_s;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_fc_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ sigmoid_s2_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

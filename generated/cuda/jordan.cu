@@ -38,10 +38,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -151,6 +152,143 @@ extern "C" __global__ void backward_step2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_y_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_y_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h_at[iB * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t V_h, const compute_t c, compute_t& y)
+{
+    // y = sigmoid(V @ h + c)
+    const compute_t y_pre = V_h + c;
+    y = sigmoid(y_pre);
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ V_h_at, const storage_t* __restrict__ c_at,
+    storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * O, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / O;
+        const int64 iO = n % O;
+        compute_t y;
+        states_forward_step2_point(
+            compute_t(V_h_at[iB * O + iO]),
+            compute_t(c_at[iO]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * O + iO] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t U_x, const compute_t W_y, const compute_t b, compute_t& h)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    const compute_t h_pre = U_x + W_y + b;
+    h = tanh(h_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ U_x2_at, const storage_t* __restrict__ W_y2_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        states_backward_before_point(
+            compute_t(U_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_at[iH]),
+            h);
+        h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t y, compute_t& d_y_pre)
+{
+    // through y = sigmoid(V @ h + c)
+    const compute_t d_y = dy + d_y_next;
+    d_y_pre = y * (1 - y) * d_y;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ y_rows_at, storage_t* __restrict__ d_y_pre_at)
+{
+    const int64 count = B * O, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / O;
+        const int64 iO = n % O;
+        compute_t d_y_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * O + iO]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * O + iO]),
+            compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
+            d_y_pre);
+        d_y_pre_at[(t * B + iB) * O + iO] = storage_t(d_y_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W @ y[t-1] + b)
+    d_h_pre = d_h * (1 - square(h));
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ h2_at,
+    storage_t* __restrict__ d_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_pre;
+        states_backward_step2_point(
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(h2_at[(t * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

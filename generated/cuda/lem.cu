@@ -40,10 +40,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -276,6 +277,262 @@ extern "C" __global__ void backward_step3(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
+    const compute_t V_z_x, const compute_t b_z, const compute_t z_prev, compute_t& dt_2, compute_t& z)
+{
+    // dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    const compute_t dt_1_sigmoid = sigmoid(dt_1_pre);
+    const compute_t dt_1 = dt * dt_1_sigmoid;
+    // dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    const compute_t dt_2_sigmoid = sigmoid(dt_2_pre);
+    dt_2 = dt * dt_2_sigmoid;
+    // z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    const compute_t z_tanh = tanh(z_pre);
+    z = z_prev * (1 - dt_1) + dt_1 * z_tanh;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_12z_y_at, const storage_t* __restrict__ V_12zy_x_at,
+    const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
+    const storage_t* __restrict__ b_z_at, storage_t* __restrict__ z_rows_at, storage_t* __restrict__ dt_2_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t dt_2, z;
+        states_forward_step_point(
+            compute_t(W_12z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_12z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            dt_2, z);
+        dt_2_at[iB * H + iH] = storage_t(dt_2);
+        z_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(z);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t W_y_z, const compute_t V_y_x, const compute_t b_y, const compute_t dt_2,
+    const compute_t y_prev, compute_t& y)
+{
+    // y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    const compute_t y_tanh = tanh(y_pre);
+    y = (1 - dt_2) * y_prev + dt_2 * y_tanh;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_y_z_at, const storage_t* __restrict__ V_12zy_x_at,
+    const storage_t* __restrict__ b_y_at, const storage_t* __restrict__ dt_2_at,
+    storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_step2_point(
+            compute_t(W_y_z_at[iB * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_y_at[iH]),
+            compute_t(dt_2_at[iB * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            y);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_1_y_, const compute_t V_1_x_, const compute_t b_1, const compute_t dt,
+    const compute_t W_2_y_, const compute_t V_2_x_, const compute_t b_2, const compute_t W_z_y,
+    const compute_t V_z_x, const compute_t b_z, const compute_t W_y_z, const compute_t V_y_x,
+    const compute_t b_y, compute_t& dt_1_sigmoid, compute_t& dt_1, compute_t& dt_2_sigmoid, compute_t& dt_2,
+    compute_t& z_tanh, compute_t& y_tanh)
+{
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t dt_1_pre = W_1_y_ + V_1_x_ + b_1;
+    dt_1_sigmoid = sigmoid(dt_1_pre);
+    dt_1 = dt * dt_1_sigmoid;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t dt_2_pre = W_2_y_ + V_2_x_ + b_2;
+    dt_2_sigmoid = sigmoid(dt_2_pre);
+    dt_2 = dt * dt_2_sigmoid;
+    // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t z_pre = W_z_y + V_z_x + b_z;
+    z_tanh = tanh(z_pre);
+    // through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    const compute_t y_pre = W_y_z + V_y_x + b_y;
+    y_tanh = tanh(y_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_12z_y2_at, const storage_t* __restrict__ V_12zy_x2_at,
+    const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ W_y_z2_at,
+    const storage_t* __restrict__ b_y_at, storage_t* __restrict__ dt_1_sigmoid2_at,
+    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_2_sigmoid2_at,
+    storage_t* __restrict__ dt_22_at, storage_t* __restrict__ z_tanh2_at, storage_t* __restrict__ y_tanh2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh;
+        states_backward_before_point(
+            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_1_at[iH]),
+            compute_t(1),
+            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_2_at[iH]),
+            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_y_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_y_at[iH]),
+            dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh);
+        dt_1_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
+        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
+        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+        y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(y_tanh);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t dt_2, const compute_t y_tanh,
+    const compute_t y_prev, const compute_t dt, const compute_t dt_2_sigmoid, compute_t& d_y,
+    compute_t& d_y_pre, compute_t& d_dt_2_pre)
+{
+    // through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+    d_y = dy + d_y_next;
+    const compute_t d_y_tanh = dt_2 * d_y;
+    d_y_pre = (1 - square(y_tanh)) * d_y_tanh;
+    // through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    const compute_t d_dt_2 = (y_tanh - y_prev) * d_y;
+    const compute_t d_dt_2_sigmoid = dt * d_dt_2;
+    d_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid) * d_dt_2_sigmoid;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ y_tanh2_at,
+    const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid2_at,
+    storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_y, d_y_pre, d_dt_2_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(y_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(y_rows_at[(t * B + iB) * H + iH]),
+            compute_t(1),
+            compute_t(dt_2_sigmoid2_at[(t * B + iB) * H + iH]),
+            d_y, d_y_pre, d_dt_2_pre);
+        d_y_at[iB * H + iH] = storage_t(d_y);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dt_2_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_z_next, const compute_t d_z_W_y_z, const compute_t dt_1, const compute_t z_tanh,
+    const compute_t z_prev, const compute_t dt, const compute_t dt_1_sigmoid, compute_t& d_z_pre,
+    compute_t& d_dt_1_pre, compute_t& d_z_prev)
+{
+    // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    const compute_t d_z = d_z_next + d_z_W_y_z;
+    const compute_t d_z_tanh = dt_1 * d_z;
+    d_z_pre = (1 - square(z_tanh)) * d_z_tanh;
+    // through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+    const compute_t d_dt_1 = (z_tanh - z_prev) * d_z;
+    const compute_t d_dt_1_sigmoid = dt * d_dt_1;
+    d_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid) * d_dt_1_sigmoid;
+    d_z_prev = (1 - dt_1) * d_z;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
+    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ z_tanh2_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid2_at,
+    storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_z_pre, d_dt_1_pre, d_z_prev;
+        states_backward_step2_point(
+            compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_z_W_y_z_at[iB * H + iH]),
+            compute_t(dt_12_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(z_rows_at[(t * B + iB) * H + iH]),
+            compute_t(1),
+            compute_t(dt_1_sigmoid2_at[(t * B + iB) * H + iH]),
+            d_z_pre, d_dt_1_pre, d_z_prev);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
+        d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_y_prev_W_12z_y, const compute_t d_y, const compute_t dt_2, compute_t& d_y_prev)
+{
+    d_y_prev = d_y_prev_W_12z_y + d_y * (1 - dt_2);
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_y_prev_W_12z_y_at, const storage_t* __restrict__ d_y_at,
+    const storage_t* __restrict__ dt_22_at, storage_t* __restrict__ d_y_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_y_prev;
+        states_backward_step3_point(
+            compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
+            compute_t(d_y_at[iB * H + iH]),
+            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            d_y_prev);
+        d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -39,6 +39,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,14 +77,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -107,13 +130,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -121,9 +146,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -138,7 +169,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -292,7 +361,15 @@ def train_passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
-        return y_rows[1:].copy(), last
+        return y_rows[1:].copy(), last, {
+            "dt_1_sigmoid": dt_1_sigmoid,
+            "dt_2_sigmoid": dt_2_sigmoid,
+            "y_tanh": y_tanh,
+            "y_rows": y_rows,
+            "z_tanh": z_tanh,
+            "z_rows": z_rows,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -362,6 +439,221 @@ def train_passes(size, dtype):
 
     def after():
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2, d_x.reshape(-1, I))
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
+        cp.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
+
+    def results():
+        dparams = {
+            "W_1": d_W_12z[:H].copy(),
+            "V_1": d_V_12zy[:H].copy(),
+            "b_1": d_b_12zy[:H].copy(),
+            "W_2": d_W_12z[H:2 * H].copy(),
+            "V_2": d_V_12zy[H:2 * H].copy(),
+            "b_2": d_b_12zy[H:2 * H].copy(),
+            "W_z": d_W_12z[2 * H:3 * H].copy(),
+            "V_z": d_V_12zy[2 * H:3 * H].copy(),
+            "b_z": d_b_12zy[2 * H:3 * H].copy(),
+            "W_y": d_W_y.copy(),
+            "V_y": d_V_12zy[3 * H:4 * H].copy(),
+            "b_y": d_b_12zy[3 * H:4 * H].copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    V_12zy = cp.empty((I, 4 * H), dtype)
+    W_12z = cp.empty((H, 3 * H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    V_12zy_x = cp.empty((T, B, 4 * H), dtype)
+    W_12z_y = cp.empty((B, 3 * H), dtype)
+    dt_2 = cp.empty((B, H), dtype)
+    W_y_z = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_2,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * H, 1,
+        W_y_z, V_12zy_x, b_y, dt_2, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        y_rows[0] = state["y"]
+        z_rows[0] = state["z"]
+
+    def before():
+        V_12zy[..., :H] = V_1.T
+        V_12zy[..., H:2 * H] = V_2.T
+        V_12zy[..., 2 * H:3 * H] = V_z.T
+        V_12zy[..., 3 * H:4 * H] = V_y.T
+        W_12z[..., :H] = W_1.T
+        W_12z[..., H:2 * H] = W_2.T
+        W_12z[..., 2 * H:3 * H] = W_z.T
+        W_y_T[...] = W_y.T
+        product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
+
+    def loop():
+        for t in range(T):
+            product(y_rows[t], W_12z, W_12z_y)
+            states_forward_step(t)
+            # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(z_rows[t + 1], W_y_T, W_y_z)
+            states_forward_step2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "z": z_rows[T].copy()}
+        return y_rows[1:].copy(), last, {"x": x.copy(), "y_rows": y_rows.copy(), "z_rows": z_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    z_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    V_1 = cp.empty((H, I), dtype)
+    b_1 = cp.empty((H,), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    V_2 = cp.empty((H, I), dtype)
+    b_2 = cp.empty((H,), dtype)
+    W_z = cp.empty((H, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_y = cp.empty((H, H), dtype)
+    V_y = cp.empty((H, I), dtype)
+    b_y = cp.empty((H,), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_z_prev_rows = cp.empty((2, B, H), dtype)
+    V_12zy2 = cp.empty((I, 4 * H), dtype)
+    W_12z2 = cp.empty((3 * H, H), dtype)
+    V_12zy_x2 = cp.empty((T, B, 4 * H), dtype)
+    W_12z_y2 = cp.empty((T, B, 3 * H), dtype)
+    dt_1_sigmoid2 = cp.empty((T, B, H), dtype)
+    dt_12 = cp.empty((T, B, H), dtype)
+    dt_2_sigmoid2 = cp.empty((T, B, H), dtype)
+    dt_22 = cp.empty((T, B, H), dtype)
+    z_tanh2 = cp.empty((T, B, H), dtype)
+    W_y_z2 = cp.empty((T, B, H), dtype)
+    y_tanh2 = cp.empty((T, B, H), dtype)
+    d_y = cp.empty((B, H), dtype)
+    d_dt_1_dt_2_z_y_pre = cp.empty((T, B, 4 * H), dtype)
+    d_z_W_y_z = cp.empty((B, H), dtype)
+    d_y_prev_W_12z_y = cp.empty((B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_12z = cp.empty((3 * H, H), dtype)
+    d_V_12zy = cp.empty((4 * H, I), dtype)
+    d_b_12zy = cp.empty((4 * H,), dtype)
+    d_W_y = cp.empty((H, H), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_12z_y2, V_12zy_x2, b_1, b_2, b_z, W_y_z2, b_y, dt_1_sigmoid2, dt_12, dt_2_sigmoid2, dt_22,
+        z_tanh2, y_tanh2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, dt_22, y_tanh2, y_rows, dt_2_sigmoid2, d_y, d_dt_1_dt_2_z_y_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh2, z_rows, dt_1_sigmoid2, d_dt_1_dt_2_z_y_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * H, 1,
+        d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        y_rows[...] = tape.arrays["y_rows"]
+        z_rows[...] = tape.arrays["z_rows"]
+        dy[...] = cotangents["y"]
+        W_1[...] = params["W_1"]
+        V_1[...] = params["V_1"]
+        b_1[...] = params["b_1"]
+        W_2[...] = params["W_2"]
+        V_2[...] = params["V_2"]
+        b_2[...] = params["b_2"]
+        W_z[...] = params["W_z"]
+        V_z[...] = params["V_z"]
+        b_z[...] = params["b_z"]
+        W_y[...] = params["W_y"]
+        V_y[...] = params["V_y"]
+        b_y[...] = params["b_y"]
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        V_12zy2[..., :H] = V_1.T
+        V_12zy2[..., H:2 * H] = V_2.T
+        V_12zy2[..., 2 * H:3 * H] = V_z.T
+        V_12zy2[..., 3 * H:4 * H] = V_y.T
+        W_12z2[:H] = W_1
+        W_12z2[H:2 * H] = W_2
+        W_12z2[2 * H:3 * H] = W_z
+        product(x.reshape(-1, I), V_12zy2, V_12zy_x2.reshape(-1, 4 * H))
+        product(y_rows[:-1].reshape(-1, H), W_12z2.T, W_12z_y2.reshape(-1, 3 * H))
+        # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+        product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z2.reshape(-1, H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
+            product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
+            states_backward_step2(t)
+            product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+            states_backward_step3(t)
+
+    def after():
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2.T, d_x.reshape(-1, I))
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
         cp.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
@@ -1312,6 +1604,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1366,7 +1682,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -62,10 +62,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -480,6 +481,465 @@ extern "C" __global__ void backward_after2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_q_x, const compute_t W_k_x, compute_t& q, compute_t& k_)
+{
+    // q = elu(W_q @ x) + 1
+    const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+    q = elu_W_q_x + 1;
+    // k = elu(W_k @ x) + 1
+    const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+    k_ = elu_W_k_x + 1;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t q, k_;
+        states_forward_before_point(
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            q, k_);
+        q_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t v, const compute_t k_, const compute_t S_prev, compute_t& S)
+{
+    // S = S[t-1] + outer(v, k)
+    const compute_t v_k = v * k_;
+    S = S_prev + v_k;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ S_rows_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            states_forward_sequence_point(
+                compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * K + H) + 2 * K + iH]),
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                S_prev,
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void states_forward_sequence2_point(
+    const compute_t z_prev, const compute_t k_, compute_t& z)
+{
+    // z = z[t-1] + k
+    z = z_prev + k_;
+}
+
+extern "C" __global__ void states_forward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ k_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            states_forward_sequence2_point(
+                z_prev,
+                compute_t(k_at[(t * B + iB) * K + iK]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * K + iK] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void states_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ q) / dot(z, q)
+extern "C" __global__ void states_forward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t S_q, const compute_t z_q, compute_t& y)
+{
+    // y = (S @ q) / dot(z, q)
+    y = S_q / z_q;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at, const storage_t* __restrict__ z_rows_at,
+    storage_t* __restrict__ elu_W_q_x2_at, storage_t* __restrict__ q2_at,
+    storage_t* __restrict__ elu_W_k_x2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ z_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t z_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            // through q = elu(W_q @ x) + 1
+            const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
+            const compute_t q = elu_W_q_x + 1;
+            // through k = elu(W_k @ x) + 1
+            const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
+            const compute_t k_ = elu_W_k_x + 1;
+            elu_W_q_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
+            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
+            elu_W_k_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
+            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            // through y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+        }
+        block_sum(z_q_total);
+        const compute_t z_q = z_q_total;
+        if (threadIdx.x == 0) {
+            z_q2_at[iT * B + iB] = storage_t(z_q);
+        }
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q2_at,
+    storage_t* __restrict__ S_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
+                * compute_t(q2_at[(iT * B + iB) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) S_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q2_at,
+    const storage_t* __restrict__ z_q2_at, storage_t* __restrict__ d_z_q_at,
+    storage_t* __restrict__ d_S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t z_q = compute_t(z_q2_at[iT * B + iB]);
+        compute_t d_z_q_y_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q2_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t d_S_q = dy / z_q;
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_z_q_y_total += dy * S_q;
+        }
+        block_sum(d_z_q_y_total);
+        const compute_t d_z_q_y = d_z_q_y_total;
+
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_z_q = -d_z_q_y / square(z_q);
+        if (threadIdx.x == 0) {
+            d_z_q_at[iT * B + iB] = storage_t(d_z_q);
+        }
+    }
+}
+
+// through y = (S @ q) / dot(z, q)
+extern "C" __global__ void states_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_q_S_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_q_S_q_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
+    compute_t& d_W_q_x)
+{
+    // through q = elu(W_q @ x) + 1
+    const compute_t d_q = d_q_S_q + d_z_q * z;
+    d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_q_S_q_at, const storage_t* __restrict__ d_z_q_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ elu_W_q_x2_at,
+    storage_t* __restrict__ d_W_q_x_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t d_W_q_x;
+        states_backward_before_point(
+            compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_q_at[iT * B + iB]),
+            compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
+            compute_t(elu_W_q_x2_at[(iT * B + iB) * K + iK]),
+            d_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_z_next, const compute_t d_z_q, const compute_t q, compute_t& d_z, compute_t& d_z_prev)
+{
+    // through z = z[t-1] + k
+    d_z = d_z_next + d_z_q * q;
+    d_z_prev = d_z;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_q_at,
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_at)
+{
+    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K;
+        const int64 iK = n % K;
+        compute_t d_z_next = compute_t(d_z_prev_rows_at[((T % 2) * B + iB) * K + iK]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_z, d_z_prev;
+            states_backward_sequence_point(
+                d_z_next,
+                compute_t(d_z_q_at[t * B + iB]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
+                d_z, d_z_prev);
+            d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
+            d_z_next = d_z_prev;
+        }
+        d_z_prev_rows_at[((0 % 2) * B + iB) * K + iK] = storage_t(d_z_next);
+    }
+}
+
+__device__ inline void states_backward_sequence2_point(
+    const compute_t d_S_next, const compute_t d_S_q, const compute_t q, compute_t& d_S, compute_t& d_S_prev)
+{
+    // through S = S[t-1] + outer(v, k)
+    d_S = d_S_next + d_S_q * q;
+    d_S_prev = d_S;
+}
+
+extern "C" __global__ void states_backward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_q_at,
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t d_S_next = compute_t(d_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * K + iK]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_S, d_S_prev;
+            states_backward_sequence2_point(
+                d_S_next,
+                compute_t(d_S_q_at[(t * B + iB) * H + iH]),
+                compute_t(q2_at[(t * B + iB) * K + iK]),
+                d_S, d_S_prev);
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_S_next = d_S_prev;
+        }
+        d_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_next);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k2_at,
+    storage_t* __restrict__ d_W_k_x_v_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
+            const int64 iK = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
+    }
+}
+
+// through S = S[t-1] + outer(v, k)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v2_at,
+    storage_t* __restrict__ d_k_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_k_v_k, const compute_t d_z, const compute_t elu_W_k_x, compute_t& d_W_k_x)
+{
+    // through k = elu(W_k @ x) + 1
+    const compute_t d_k = d_k_v_k + d_z;
+    d_W_k_x = choose(compute_t((elu_W_k_x) > (0)), 1, elu_W_k_x + 1) * d_k;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ elu_W_k_x2_at, storage_t* __restrict__ d_W_k_x_v_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t d_W_k_x;
+        states_backward_after_point(
+            compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
+            compute_t(d_z_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x2_at[(iT * B + iB) * K + iK]),
+            d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
+{
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_x_W_k_x_v_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

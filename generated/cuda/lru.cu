@@ -56,10 +56,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -531,6 +532,515 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& lam_re,
+    compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t exp_nu = exp(nu);
+    const compute_t lam_re_exp = exp(-exp_nu);
+    const compute_t exp_theta = exp(theta);
+    const compute_t cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ lam_re_at,
+    storage_t* __restrict__ lam_im_at, storage_t* __restrict__ exp_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t lam_re, lam_im, exp_gamma_log;
+        states_forward_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            lam_re, lam_im, exp_gamma_log);
+        lam_re_at[iH] = storage_t(lam_re);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t lam_re, const compute_t h_re_prev, const compute_t lam_im, const compute_t h_im_prev,
+    const compute_t exp_gamma_log, const compute_t B_re_x, const compute_t B_im_x, compute_t& h_re,
+    compute_t& h_im)
+{
+    // h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    h_re = lam_re * h_re_prev - lam_im * h_im_prev + exp_gamma_log * B_re_x;
+    // h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    h_im = lam_re * h_im_prev + h_re_prev * lam_im + exp_gamma_log * B_im_x;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
+    const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_im_x_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
+        const compute_t exp_gamma_log = compute_t(exp_gamma_log_at[iH]);
+        compute_t h_re_prev = compute_t(h_re_rows_at[(0 * B + iB) * H + iH]);
+        compute_t h_im_prev = compute_t(h_im_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h_re, h_im;
+            states_forward_sequence_point(
+                lam_re,
+                h_re_prev,
+                lam_im,
+                h_im_prev,
+                exp_gamma_log,
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+                h_re, h_im);
+            h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
+            h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
+            h_re_prev = h_re;
+            h_im_prev = h_im;
+        }
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t C_re_h_re, const compute_t C_im_h_im, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = C_re @ h_re - C_im @ h_im + D * x
+    y = C_re_h_re - C_im_h_im + D * x;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ C_re_h_re_at, const storage_t* __restrict__ C_im_h_im_at,
+    const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(C_re_h_re_at[(iT * B + iB) * I + iI]),
+            compute_t(C_im_h_im_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    const compute_t nu, const compute_t theta, const compute_t gamma_log, compute_t& exp_nu,
+    compute_t& lam_re_exp, compute_t& exp_theta, compute_t& cos_exp_theta, compute_t& lam_re,
+    compute_t& sin_exp_theta, compute_t& lam_im, compute_t& exp_gamma_log)
+{
+    // through lam_re = exp(-exp(nu)) * cos(exp(theta))
+    exp_nu = exp(nu);
+    lam_re_exp = exp(-exp_nu);
+    exp_theta = exp(theta);
+    cos_exp_theta = cos(exp_theta);
+    lam_re = lam_re_exp * cos_exp_theta;
+    // through lam_im = exp(-exp(nu)) * sin(exp(theta))
+    sin_exp_theta = sin(exp_theta);
+    lam_im = lam_re_exp * sin_exp_theta;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    exp_gamma_log = exp(gamma_log);
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ nu_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ exp_nu2_at,
+    storage_t* __restrict__ lam_re_exp2_at, storage_t* __restrict__ exp_theta2_at,
+    storage_t* __restrict__ cos_exp_theta2_at, storage_t* __restrict__ lam_re2_at,
+    storage_t* __restrict__ sin_exp_theta2_at, storage_t* __restrict__ lam_im2_at,
+    storage_t* __restrict__ exp_gamma_log2_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im, exp_gamma_log;
+        states_backward_once_point(
+            compute_t(nu_at[iH]),
+            compute_t(theta_at[iH]),
+            compute_t(gamma_log_at[iH]),
+            exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im, exp_gamma_log);
+        exp_nu2_at[iH] = storage_t(exp_nu);
+        lam_re_exp2_at[iH] = storage_t(lam_re_exp);
+        exp_theta2_at[iH] = storage_t(exp_theta);
+        cos_exp_theta2_at[iH] = storage_t(cos_exp_theta);
+        lam_re2_at[iH] = storage_t(lam_re);
+        sin_exp_theta2_at[iH] = storage_t(sin_exp_theta);
+        lam_im2_at[iH] = storage_t(lam_im);
+        exp_gamma_log2_at[iH] = storage_t(exp_gamma_log);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t dy, compute_t& d_C_im_h_im)
+{
+    // through y = C_re @ h_re - C_im @ h_im + D * x
+    d_C_im_h_im = -dy;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_C_im_h_im_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_C_im_h_im;
+        states_backward_before_point(
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            d_C_im_h_im);
+        d_C_im_h_im_at[(iT * B + iB) * I + iI] = storage_t(d_C_im_h_im);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_h_im_next, const compute_t d_h_im_C_im_h_im, const compute_t d_h_re_next,
+    const compute_t d_h_re_C_re_h_re, const compute_t lam_re, const compute_t lam_im, compute_t& d_h_im,
+    compute_t& d_h_re, compute_t& d_h_re_prev, compute_t& d_h_im_prev)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_h_im = d_h_im_next + d_h_im_C_im_h_im;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_h_re = d_h_re_next + d_h_re_C_re_h_re;
+    d_h_re_prev = lam_re * d_h_re + lam_im * d_h_im;
+    d_h_im_prev = lam_re * d_h_im - lam_im * d_h_re;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_h_im_prev_rows_at, const storage_t* __restrict__ d_h_im_C_im_h_im_at,
+    storage_t* __restrict__ d_h_re_prev_rows_at, const storage_t* __restrict__ d_h_re_C_re_h_re_at,
+    const storage_t* __restrict__ lam_re2_at, const storage_t* __restrict__ lam_im2_at,
+    storage_t* __restrict__ d_h_im_at, storage_t* __restrict__ d_h_re_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t lam_re = compute_t(lam_re2_at[iH]);
+        const compute_t lam_im = compute_t(lam_im2_at[iH]);
+        compute_t d_h_im_next = compute_t(d_h_im_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_h_im, d_h_re, d_h_re_prev, d_h_im_prev;
+            states_backward_sequence_point(
+                d_h_im_next,
+                compute_t(d_h_im_C_im_h_im_at[(t * B + iB) * H + iH]),
+                d_h_re_next,
+                compute_t(d_h_re_C_re_h_re_at[(t * B + iB) * H + iH]),
+                lam_re,
+                lam_im,
+                d_h_im, d_h_re, d_h_re_prev, d_h_im_prev);
+            d_h_im_at[(t * B + iB) * H + iH] = storage_t(d_h_im);
+            d_h_re_at[(t * B + iB) * H + iH] = storage_t(d_h_re);
+            d_h_im_next = d_h_im_prev;
+            d_h_re_next = d_h_re_prev;
+        }
+        d_h_im_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_im_next);
+        d_h_re_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_re_next);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_im_x2_at,
+    storage_t* __restrict__ d_exp_gamma_log_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_im_x2_at,
+    storage_t* __restrict__ d_exp_gamma_log_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_exp_gamma_log_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void states_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_lam_im_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void states_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_lam_im_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_im_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+extern "C" __global__ void states_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ h_re_rows_at,
+    storage_t* __restrict__ d_lam_re_h_re_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
+                * compute_t(h_re_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_re_at[iH] = storage_t(total);
+    }
+}
+
+// through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+extern "C" __global__ void states_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ h_im_rows_at,
+    storage_t* __restrict__ d_lam_re_h_im_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
+                * compute_t(h_im_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_lam_re_h_im_at[iH] = storage_t(total);
+    }
+}
+
+// through y = C_re @ h_re - C_im @ h_im + D * x
+extern "C" __global__ void states_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ d_D_at)
+{
+    const int64 count = I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_h_im, const compute_t exp_gamma_log, const compute_t d_h_re, compute_t& d_B_im_x,
+    compute_t& d_B_re_x)
+{
+    // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+    d_B_im_x = d_h_im * exp_gamma_log;
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    d_B_re_x = exp_gamma_log * d_h_re;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ exp_gamma_log2_at,
+    const storage_t* __restrict__ d_h_re_at, storage_t* __restrict__ d_B_re_im_x_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_B_im_x, d_B_re_x;
+        states_backward_after_point(
+            compute_t(d_h_im_at[(iT * B + iB) * H + iH]),
+            compute_t(exp_gamma_log2_at[iH]),
+            compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
+            d_B_im_x, d_B_re_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_B_re_x);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_B_re_im_x, const compute_t dy, const compute_t D, compute_t& d_x)
+{
+    d_x = d_x_B_re_im_x + dy * D;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_B_re_im_x_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_B_re_im_x_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_exp_gamma_log_h_re, const compute_t d_exp_gamma_log_h_im,
+    const compute_t d_lam_im_h_re, const compute_t d_lam_im_h_im, const compute_t lam_re_exp,
+    const compute_t d_lam_re_h_re, const compute_t d_lam_re_h_im, const compute_t exp_theta,
+    const compute_t cos_exp_theta, const compute_t sin_exp_theta, const compute_t exp_nu,
+    const compute_t exp_gamma_log, compute_t& d_nu, compute_t& d_theta, compute_t& d_gamma_log)
+{
+    // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+    const compute_t d_exp_gamma_log = d_exp_gamma_log_h_re + d_exp_gamma_log_h_im;
+    // through lam_im = exp(-exp(nu)) * sin(exp(theta))
+    const compute_t d_lam_im = d_lam_im_h_im - d_lam_im_h_re;
+    const compute_t d_sin_exp_theta = lam_re_exp * d_lam_im;
+    // through lam_re = exp(-exp(nu)) * cos(exp(theta))
+    const compute_t d_lam_re = d_lam_re_h_re + d_lam_re_h_im;
+    const compute_t d_cos_exp_theta = lam_re_exp * d_lam_re;
+    const compute_t d_exp_theta = cos(exp_theta) * d_sin_exp_theta - sin(exp_theta) * d_cos_exp_theta;
+    const compute_t d_lam_re_exp = cos_exp_theta * d_lam_re + sin_exp_theta * d_lam_im;
+    const compute_t d_exp_nu = -lam_re_exp * d_lam_re_exp;
+    d_nu = exp_nu * d_exp_nu;
+    d_theta = exp_theta * d_exp_theta;
+    d_gamma_log = exp_gamma_log * d_exp_gamma_log;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_exp_gamma_log_h_re_at,
+    const storage_t* __restrict__ d_exp_gamma_log_h_im_at, const storage_t* __restrict__ d_lam_im_h_re_at,
+    const storage_t* __restrict__ d_lam_im_h_im_at, const storage_t* __restrict__ lam_re_exp2_at,
+    const storage_t* __restrict__ d_lam_re_h_re_at, const storage_t* __restrict__ d_lam_re_h_im_at,
+    const storage_t* __restrict__ exp_theta2_at, const storage_t* __restrict__ cos_exp_theta2_at,
+    const storage_t* __restrict__ sin_exp_theta2_at, const storage_t* __restrict__ exp_nu2_at,
+    const storage_t* __restrict__ exp_gamma_log2_at, storage_t* __restrict__ d_nu_at,
+    storage_t* __restrict__ d_theta_at, storage_t* __restrict__ d_gamma_log_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iH = n;
+        compute_t d_nu, d_theta, d_gamma_log;
+        states_backward_finish_point(
+            compute_t(d_exp_gamma_log_h_re_at[iH]),
+            compute_t(d_exp_gamma_log_h_im_at[iH]),
+            compute_t(d_lam_im_h_re_at[iH]),
+            compute_t(d_lam_im_h_im_at[iH]),
+            compute_t(lam_re_exp2_at[iH]),
+            compute_t(d_lam_re_h_re_at[iH]),
+            compute_t(d_lam_re_h_im_at[iH]),
+            compute_t(exp_theta2_at[iH]),
+            compute_t(cos_exp_theta2_at[iH]),
+            compute_t(sin_exp_theta2_at[iH]),
+            compute_t(exp_nu2_at[iH]),
+            compute_t(exp_gamma_log2_at[iH]),
+            d_nu, d_theta, d_gamma_log);
+        d_nu_at[iH] = storage_t(d_nu);
+        d_theta_at[iH] = storage_t(d_theta);
+        d_gamma_log_at[iH] = storage_t(d_gamma_log);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -37,6 +37,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,14 +71,36 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -97,13 +120,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -111,9 +136,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -128,7 +159,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -275,7 +344,20 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "lam_re": lam_re,
+            "lam_im": lam_im,
+            "B_re_im_x": B_re_im_x,
+            "h_im_rows": h_im_rows,
+            "h_re_rows": h_re_rows,
+            "x": x,
+            "exp_gamma_log": exp_gamma_log,
+            "lam_re_exp": lam_re_exp,
+            "exp_theta": exp_theta,
+            "cos_exp_theta": cos_exp_theta,
+            "sin_exp_theta": sin_exp_theta,
+            "exp_nu": exp_nu,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
@@ -401,6 +483,258 @@ def train_passes(size, dtype):
         product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
         backward_after2()
         backward_finish()
+
+    def results():
+        dparams = {
+            "nu": d_nu.copy(),
+            "theta": d_theta.copy(),
+            "gamma_log": d_gamma_log.copy(),
+            "B_re": d_B_re_im[:H].copy(),
+            "B_im": d_B_re_im[H:2 * H].copy(),
+            "C_re": d_C_re.copy(),
+            "C_im": d_C_im.copy(),
+            "D": d_D.copy(),
+        }
+        dstart = {"h_re": d_h_re_prev_rows[0].copy(), "h_im": d_h_im_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    D = cp.empty((I,), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    lam_re = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    B_re_im_x = cp.empty((T, B, 2 * H), dtype)
+    C_re_h_re = cp.empty((T, B, I), dtype)
+    C_im_h_im = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", H, 1,
+        nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H, 1,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * I, 1,
+        C_re_h_re, C_im_h_im, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        h_re_rows[0] = state["h_re"]
+        h_im_rows[0] = state["h_im"]
+
+    def before():
+        B_re_im[..., :H] = B_re.T
+        B_re_im[..., H:2 * H] = B_im.T
+        states_forward_once()
+        product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_re_rows[1:].reshape(-1, H), C_re.T, C_re_h_re.reshape(-1, I))
+        # y = C_re @ h_re - C_im @ h_im + D * x
+        product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
+        states_forward_after()
+
+    def results():
+        last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "h_im_rows": h_im_rows.copy(), "h_re_rows": h_re_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_im_rows = cp.empty((T + 1, B, H), dtype)
+    h_re_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, I), dtype)
+    nu = cp.empty((H,), dtype)
+    theta = cp.empty((H,), dtype)
+    gamma_log = cp.empty((H,), dtype)
+    B_re = cp.empty((H, I), dtype)
+    B_im = cp.empty((H, I), dtype)
+    C_re = cp.empty((I, H), dtype)
+    C_im = cp.empty((I, H), dtype)
+    D = cp.empty((I,), dtype)
+    d_h_re_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    exp_nu2 = cp.empty((H,), dtype)
+    lam_re_exp2 = cp.empty((H,), dtype)
+    exp_theta2 = cp.empty((H,), dtype)
+    cos_exp_theta2 = cp.empty((H,), dtype)
+    lam_re2 = cp.empty((H,), dtype)
+    sin_exp_theta2 = cp.empty((H,), dtype)
+    lam_im2 = cp.empty((H,), dtype)
+    exp_gamma_log2 = cp.empty((H,), dtype)
+    B_re_im2 = cp.empty((I, 2 * H), dtype)
+    B_re_im_x2 = cp.empty((T, B, 2 * H), dtype)
+    d_C_im_h_im = cp.empty((T, B, I), dtype)
+    d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
+    d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
+    d_h_im = cp.empty((T, B, H), dtype)
+    d_h_re = cp.empty((T, B, H), dtype)
+    d_B_re_im_x = cp.empty((T, B, 2 * H), dtype)
+    d_exp_gamma_log_h_re = cp.empty((H,), dtype)
+    d_exp_gamma_log_h_im = cp.empty((H,), dtype)
+    d_lam_im_h_re = cp.empty((H,), dtype)
+    d_lam_im_h_im = cp.empty((H,), dtype)
+    d_lam_re_h_re = cp.empty((H,), dtype)
+    d_lam_re_h_im = cp.empty((H,), dtype)
+    d_x_B_re_im_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_B_re_im = cp.empty((2 * H, I), dtype)
+    d_C_re = cp.empty((I, H), dtype)
+    d_C_im = cp.empty((I, H), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_nu = cp.empty((H,), dtype)
+    d_theta = cp.empty((H,), dtype)
+    d_gamma_log = cp.empty((H,), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", H, 1,
+        nu, theta, gamma_log, exp_nu2, lam_re_exp2, exp_theta2, cos_exp_theta2, lam_re2, sin_exp_theta2,
+        lam_im2, exp_gamma_log2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * I, 1,
+        dy, d_C_im_h_im,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H, 1,
+        d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re2, lam_im2, d_h_im,
+        d_h_re,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_h_re, B_re_im_x2, d_exp_gamma_log_h_re,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", H, T * B,
+        d_h_im, B_re_im_x2, d_exp_gamma_log_h_im,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "columns", H, T * B,
+        d_h_re, h_im_rows, d_lam_im_h_re,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "columns", H, T * B,
+        d_h_im, h_re_rows, d_lam_im_h_im,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", "columns", H, T * B,
+        d_h_re, h_re_rows, d_lam_re_h_re,
+    )
+    states_backward_after_sum6 = kernel(
+        "states_backward_after_sum6", "columns", H, T * B,
+        d_h_im, h_im_rows, d_lam_re_h_im,
+    )
+    states_backward_after_sum7 = kernel(
+        "states_backward_after_sum7", "columns", I, T * B,
+        dy, x, d_D,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_h_im, exp_gamma_log2, d_h_re, d_B_re_im_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_B_re_im_x, dy, D, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", H, 1,
+        d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im, lam_re_exp2,
+        d_lam_re_h_re, d_lam_re_h_im, exp_theta2, cos_exp_theta2, sin_exp_theta2, exp_nu2, exp_gamma_log2,
+        d_nu, d_theta, d_gamma_log,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_im_rows[...] = tape.arrays["h_im_rows"]
+        h_re_rows[...] = tape.arrays["h_re_rows"]
+        dy[...] = cotangents["y"]
+        nu[...] = params["nu"]
+        theta[...] = params["theta"]
+        gamma_log[...] = params["gamma_log"]
+        B_re[...] = params["B_re"]
+        B_im[...] = params["B_im"]
+        C_re[...] = params["C_re"]
+        C_im[...] = params["C_im"]
+        D[...] = params["D"]
+        d_h_re_prev_rows[T % 2] = dstate["h_re"]
+        d_h_im_prev_rows[T % 2] = dstate["h_im"]
+
+    def before():
+        B_re_im2[..., :H] = B_re.T
+        B_re_im2[..., H:2 * H] = B_im.T
+        states_backward_once()
+        product(x.reshape(-1, I), B_re_im2, B_re_im_x2.reshape(-1, 2 * H))
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
+        states_backward_before()
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(d_C_im_h_im.reshape(-1, I), C_im, d_h_im_C_im_h_im.reshape(-1, H))
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        states_backward_after_sum()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        states_backward_after_sum2()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        states_backward_after_sum3()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        states_backward_after_sum4()
+        # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
+        states_backward_after_sum5()
+        # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
+        states_backward_after_sum6()
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(dy.reshape(-1, I).T, h_re_rows[1:].reshape(-1, H), d_C_re)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        product(d_C_im_h_im.reshape(-1, I).T, h_im_rows[1:].reshape(-1, H), d_C_im)
+        # through y = C_re @ h_re - C_im @ h_im + D * x
+        states_backward_after_sum7()
+        states_backward_after()
+        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2.T, d_x_B_re_im_x.reshape(-1, I))
+        product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
+        states_backward_after2()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1291,6 +1625,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1345,7 +1703,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

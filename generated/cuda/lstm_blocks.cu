@@ -78,10 +78,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -635,6 +636,657 @@ extern "C" __global__ void backward_after(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_forward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_forward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_ifo_x_at, const storage_t* __restrict__ U_ifo_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ o_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t i, f, o;
+        states_forward_step_point(
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i_at[iB * N + iN] = storage_t(i);
+        f_at[iB * N + iN] = storage_t(f);
+        o_at[iB * N + iN] = storage_t(o);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t f,
+    const compute_t c_prev, const compute_t i, const compute_t o, compute_t& c, compute_t& y)
+{
+    // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    const compute_t z = tanh(z_pre);
+    // c = f * c[t-1] + i * z
+    c = f * c_prev + i * z;
+    // y = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t c, y;
+        states_forward_step2_point(
+            compute_t(z_sum_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_at[(iB * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(f_at[iB * N + iN]),
+            compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]),
+            compute_t(i_at[iB * N + iN]),
+            compute_t(o_at[iB * N + iN]),
+            c, y);
+        c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS] = storage_t(c);
+        y_at[(iB * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void states_forward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
+    storage_t* __restrict__ h_sum_at)
+{
+    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
+            const int64 iS = k;
+            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
+                * compute_t(y_at[(iB * N + iN) * S + iS]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+    }
+}
+
+// h = sum(sum(W_h * y))
+extern "C" __global__ void states_forward_step_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ z_sum3_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_sum3_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ z_sum22_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_sum22_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_o_x, const compute_t U_o_h,
+    const compute_t b_o, compute_t& i, compute_t& f, compute_t& o)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_ifo_x2_at, const storage_t* __restrict__ U_ifo_h2_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
+    storage_t* __restrict__ o2_at)
+{
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t i, f, o;
+        states_backward_before_point(
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(b_i_at[iN]),
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(b_f_at[iN]),
+            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(b_o_at[iN]),
+            i, f, o);
+        i2_at[(iT * B + iB) * N + iN] = storage_t(i);
+        f2_at[(iT * B + iB) * N + iN] = storage_t(f);
+        o2_at[(iT * B + iB) * N + iN] = storage_t(o);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t z_sum, const compute_t z_sum2, const compute_t b_z, const compute_t c,
+    const compute_t o, compute_t& z, compute_t& tanh_c, compute_t& y)
+{
+    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+    const compute_t z_pre = z_sum + z_sum2 + b_z;
+    z = tanh(z_pre);
+    // through y = o * tanh(c)
+    tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ z_sum3_at, const storage_t* __restrict__ z_sum22_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ o2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ tanh_c2_at,
+    storage_t* __restrict__ y2_at)
+{
+    const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t z, tanh_c, y;
+        states_backward_before2_point(
+            compute_t(z_sum3_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum22_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(b_z_at[iN * S + iS]),
+            compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
+            compute_t(o2_at[(iT * B + iB) * N + iN]),
+            z, tanh_c, y);
+        z2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
+        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, compute_t& d_h)
+{
+    // through h = sum(sum(W_h * y))
+    d_h = dy + d_h_next;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h, compute_t& d_h_sum)
+{
+    // through h = sum(sum(W_h * y))
+    d_h_sum = d_h;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_h_sum_at)
+{
+    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / H;
+        const int64 iH = n / N % H;
+        const int64 iN = n % N;
+        compute_t d_h_sum;
+        states_backward_step2_point(
+            compute_t(d_h_at[iB * H + iH]),
+            d_h_sum);
+        d_h_sum_at[((t * B + iB) * H + iH) * N + iN] = storage_t(d_h_sum);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void states_backward_step_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ W_h_at,
+    storage_t* __restrict__ d_y_at)
+{
+    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < H; k += blockDim.y) {
+            const int64 iH = k;
+            total += compute_t(d_h_sum_at[((t * B + iB) * H + iH) * N + iN])
+                * compute_t(W_h_at[(iH * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_y_at[(iB * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_o_at, storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_f_at,
+    storage_t* __restrict__ d_i_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        const compute_t o = compute_t(o2_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i2_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f2_at[(t * B + iB) * N + iN]);
+        compute_t d_o_total = 0;
+        compute_t d_f_total = 0;
+        compute_t d_i_total = 0;
+        for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
+            const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_tanh_c = d_y * o;
+            // through c = f * c[t-1] + i * z
+            const compute_t d_c = (1 - square(tanh_c)) * d_tanh_c + d_c_next;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_z = i * d_c;
+            const compute_t d_z_pre = (1 - square(z)) * d_z;
+            const compute_t d_c_prev = f * d_c;
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_o_total += d_y * tanh_c;
+            d_f_total += d_c * c_prev;
+            d_i_total += d_c * z;
+        }
+        block_sum(d_o_total, d_f_total, d_i_total);
+        const compute_t d_o = d_o_total;
+        const compute_t d_f = d_f_total;
+        const compute_t d_i = d_i_total;
+        if (threadIdx.x == 0) {
+            d_o_at[iB * N + iN] = storage_t(d_o);
+            d_f_at[iB * N + iN] = storage_t(d_f);
+            d_i_at[iB * N + iN] = storage_t(d_i);
+        }
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_step_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ U_z_at,
+    storage_t* __restrict__ d_h_prev_z_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_z_pre_at[((t * B + iB) * N + iN) * S + iS])
+                * compute_t(U_z_at[(iN * S + iS) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_h_prev_z_sum2_at[iB * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_o, const compute_t o, const compute_t d_f, const compute_t f, const compute_t d_i,
+    const compute_t i, compute_t& d_o_pre, compute_t& d_f_pre, compute_t& d_i_pre)
+{
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    d_o_pre = d_o * o * (1 - o);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    d_f_pre = d_f * f * (1 - f);
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    d_i_pre = d_i * i * (1 - i);
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_o_at, const storage_t* __restrict__ o2_at,
+    const storage_t* __restrict__ d_f_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ d_i_at, const storage_t* __restrict__ i2_at,
+    storage_t* __restrict__ d_ifo_pre_at)
+{
+    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_o_pre, d_f_pre, d_i_pre;
+        states_backward_step3_point(
+            compute_t(d_o_at[iB * N + iN]),
+            compute_t(o2_at[(t * B + iB) * N + iN]),
+            compute_t(d_f_at[iB * N + iN]),
+            compute_t(f2_at[(t * B + iB) * N + iN]),
+            compute_t(d_i_at[iB * N + iN]),
+            compute_t(i2_at[(t * B + iB) * N + iN]),
+            d_o_pre, d_f_pre, d_i_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
+    }
+}
+
+__device__ inline void states_backward_step4_point(
+    const compute_t d_h_prev_U_ifo_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_ifo_h + d_h_prev_z_sum2;
+}
+
+extern "C" __global__ void states_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
+    storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step4_point(
+            compute_t(d_h_prev_U_ifo_h_at[iB * H + iH]),
+            compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ W_z_at,
+    storage_t* __restrict__ d_x_z_sum_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N * S; k += blockDim.x) {
+            const int64 iN = k / S;
+            const int64 iS = k % S;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(W_z_at[(iN * S + iS) * I + iI]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_x_z_sum_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ d_W_z_at)
+{
+    const int64 count = N * S * I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / I / S;
+        const int64 iS = n / I % S;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_z_at[(iN * S + iS) * I + iI] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_U_z_at)
+{
+    const int64 count = N * S * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / H / S;
+        const int64 iS = n / H % S;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
+                * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_U_z_at[(iN * S + iS) * H + iH] = storage_t(total);
+    }
+}
+
+// through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+extern "C" __global__ void states_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_b_z_at)
+{
+    const int64 count = N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iN = n / S;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_b_z_at[iN * S + iS] = storage_t(total);
+    }
+}
+
+// through h = sum(sum(W_h * y))
+extern "C" __global__ void states_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
+    storage_t* __restrict__ d_W_h_at)
+{
+    const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
+                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_x_W_ifo_x, const compute_t d_x_z_sum, compute_t& d_x)
+{
+    d_x = d_x_W_ifo_x + d_x_z_sum;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ d_x_W_ifo_x_at, const storage_t* __restrict__ d_x_z_sum_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after_point(
+            compute_t(d_x_W_ifo_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -46,6 +46,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,14 +85,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, N, S, seed=0, dtype=np.float32):
@@ -116,13 +139,15 @@ def init(I, H, N, S, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): projection of all cell outputs
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -130,9 +155,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -147,7 +178,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -325,7 +394,16 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "o": o,
+            "tanh_c": tanh_c,
+            "i": i,
+            "z": z,
+            "f": f,
+            "c_rows": c_rows,
+            "x": x,
+            "h_rows": h_rows,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -463,6 +541,328 @@ def train_passes(size, dtype):
         # through h = sum(sum(W_h * y))
         backward_after_sum5()
         backward_after()
+
+    def results():
+        dparams = {
+            "W_i": d_W_ifo[:N].copy(),
+            "U_i": d_U_ifo[:N].copy(),
+            "b_i": d_b_ifo[:N].copy(),
+            "W_f": d_W_ifo[N:2 * N].copy(),
+            "U_f": d_U_ifo[N:2 * N].copy(),
+            "b_f": d_b_ifo[N:2 * N].copy(),
+            "W_o": d_W_ifo[2 * N:3 * N].copy(),
+            "U_o": d_U_ifo[2 * N:3 * N].copy(),
+            "b_o": d_b_ifo[2 * N:3 * N].copy(),
+            "W_z": d_W_z.copy(),
+            "U_z": d_U_z.copy(),
+            "b_z": d_b_z.copy(),
+            "W_h": d_W_h.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, N, S), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    U_ifo = cp.empty((H, 3 * N), dtype)
+    W_ifo_x = cp.empty((T, B, 3 * N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    U_ifo_h = cp.empty((B, 3 * N), dtype)
+    i = cp.empty((B, N), dtype)
+    f = cp.empty((B, N), dtype)
+    o = cp.empty((B, N), dtype)
+    z_sum2 = cp.empty((B, N, S), dtype)
+    y = cp.empty((B, N, S), dtype)
+    h_sum = cp.empty((B, H, N), dtype)
+    states_forward_before_sum = kernel(
+        "states_forward_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", "rows", B * N * S, H,
+        U_z, h_rows, z_sum2,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * N, 1,
+        W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * N * S, 1,
+        z_sum, z_sum2, b_z, f, c_rows, i, o, y,
+    )
+    states_forward_step_sum2 = kernel(
+        "states_forward_step_sum2", "rows", B * H * N, S,
+        W_h, y, h_sum,
+    )
+    states_forward_step_sum3 = kernel(
+        "states_forward_step_sum3", "rows", B * H, N,
+        h_sum, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        W_ifo[..., :N] = W_i.T
+        W_ifo[..., N:2 * N] = W_f.T
+        W_ifo[..., 2 * N:3 * N] = W_o.T
+        U_ifo[..., :N] = U_i.T
+        U_ifo[..., N:2 * N] = U_f.T
+        U_ifo[..., 2 * N:3 * N] = U_o.T
+        product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
+        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_forward_before_sum()
+
+    def loop():
+        for t in range(T):
+            product(h_rows[t], U_ifo, U_ifo_h)
+            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            states_forward_step_sum(t)
+            states_forward_step(t)
+            states_forward_step2(t)
+            # h = sum(sum(W_h * y))
+            states_forward_step_sum2(t)
+            # h = sum(sum(W_h * y))
+            states_forward_step_sum3(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy(), "c_rows": c_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H, N, S = sizes = [size[axis] for axis in ("T", "B", "I", "H", "N", "S")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, N, S), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_i = cp.empty((N, I), dtype)
+    U_i = cp.empty((N, H), dtype)
+    b_i = cp.empty((N,), dtype)
+    W_f = cp.empty((N, I), dtype)
+    U_f = cp.empty((N, H), dtype)
+    b_f = cp.empty((N,), dtype)
+    W_o = cp.empty((N, I), dtype)
+    U_o = cp.empty((N, H), dtype)
+    b_o = cp.empty((N,), dtype)
+    W_z = cp.empty((N, S, I), dtype)
+    U_z = cp.empty((N, S, H), dtype)
+    b_z = cp.empty((N, S), dtype)
+    W_h = cp.empty((H, N, S), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    W_ifo2 = cp.empty((I, 3 * N), dtype)
+    U_ifo2 = cp.empty((3 * N, H), dtype)
+    W_ifo_x2 = cp.empty((T, B, 3 * N), dtype)
+    z_sum3 = cp.empty((T, B, N, S), dtype)
+    U_ifo_h2 = cp.empty((T, B, 3 * N), dtype)
+    i2 = cp.empty((T, B, N), dtype)
+    f2 = cp.empty((T, B, N), dtype)
+    o2 = cp.empty((T, B, N), dtype)
+    z_sum22 = cp.empty((T, B, N, S), dtype)
+    z2 = cp.empty((T, B, N, S), dtype)
+    tanh_c2 = cp.empty((T, B, N, S), dtype)
+    y2 = cp.empty((T, B, N, S), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_h_sum = cp.empty((T, B, H, N), dtype)
+    d_y = cp.empty((B, N, S), dtype)
+    d_z_pre = cp.empty((T, B, N, S), dtype)
+    d_o = cp.empty((B, N), dtype)
+    d_ifo_pre = cp.empty((T, B, 3 * N), dtype)
+    d_f = cp.empty((B, N), dtype)
+    d_i = cp.empty((B, N), dtype)
+    d_h_prev_z_sum2 = cp.empty((B, H), dtype)
+    d_h_prev_U_ifo_h = cp.empty((B, H), dtype)
+    d_x_z_sum = cp.empty((T, B, I), dtype)
+    d_x_W_ifo_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_ifo = cp.empty((3 * N, I), dtype)
+    d_U_ifo = cp.empty((3 * N, H), dtype)
+    d_b_ifo = cp.empty((3 * N,), dtype)
+    d_W_z = cp.empty((N, S, I), dtype)
+    d_U_z = cp.empty((N, S, H), dtype)
+    d_b_z = cp.empty((N, S), dtype)
+    d_W_h = cp.empty((H, N, S), dtype)
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * N * S, I,
+        W_z, x, z_sum3,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", "rows", T * B * N * S, H,
+        U_z, h_rows, z_sum22,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * N, 1,
+        W_ifo_x2, U_ifo_h2, b_i, b_f, b_o, i2, f2, o2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * B * N * S, 1,
+        z_sum3, z_sum22, b_z, c_rows, o2, z2, tanh_c2, y2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, d_h,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H * N, 1,
+        d_h, d_h_sum,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", "columns", B * N * S, H,
+        d_h_sum, W_h, d_y,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B * N, S,
+        d_y, tanh_c2, o2, d_c_prev_rows, i2, z2, f2, c_rows, d_o, d_z_pre, d_f, d_i,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", "rows", B * H, N * S,
+        d_z_pre, U_z, d_h_prev_z_sum2,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * N, 1,
+        d_o, o2, d_f, f2, d_i, i2, d_ifo_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", "each", B * H, 1,
+        d_h_prev_U_ifo_h, d_h_prev_z_sum2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", T * B * I, N * S,
+        d_z_pre, W_z, d_x_z_sum,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", N * S * I, T * B,
+        d_z_pre, x, d_W_z,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "columns", N * S * H, T * B,
+        d_z_pre, h_rows, d_U_z,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "columns", N * S, T * B,
+        d_z_pre, d_b_z,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", "columns", H * N * S, T * B,
+        d_h_sum, y2, d_W_h,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * I, 1,
+        d_x_W_ifo_x, d_x_z_sum, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        c_rows[...] = tape.arrays["c_rows"]
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        U_i[...] = params["U_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        U_f[...] = params["U_f"]
+        b_f[...] = params["b_f"]
+        W_o[...] = params["W_o"]
+        U_o[...] = params["U_o"]
+        b_o[...] = params["b_o"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_h[...] = params["W_h"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        W_ifo2[..., :N] = W_i.T
+        W_ifo2[..., N:2 * N] = W_f.T
+        W_ifo2[..., 2 * N:3 * N] = W_o.T
+        U_ifo2[:N] = U_i
+        U_ifo2[N:2 * N] = U_f
+        U_ifo2[2 * N:3 * N] = U_o
+        product(x.reshape(-1, I), W_ifo2, W_ifo_x2.reshape(-1, 3 * N))
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_before_sum()
+        product(h_rows[:-1].reshape(-1, H), U_ifo2.T, U_ifo_h2.reshape(-1, 3 * N))
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_before_sum2()
+        states_backward_before()
+        states_backward_before2()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            states_backward_step2(t)
+            # through h = sum(sum(W_h * y))
+            states_backward_step_sum(t)
+            states_backward_step_rows(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            states_backward_step_sum2(t)
+            states_backward_step3(t)
+            product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+            states_backward_step4(t)
+
+    def after():
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_after_sum()
+        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2.T, d_x_W_ifo_x.reshape(-1, I))
+        product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
+        product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
+        cp.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_after_sum2()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_after_sum3()
+        # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+        states_backward_after_sum4()
+        # through h = sum(sum(W_h * y))
+        states_backward_after_sum5()
+        states_backward_after()
 
     def results():
         dparams = {
@@ -1643,6 +2043,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1697,7 +2121,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

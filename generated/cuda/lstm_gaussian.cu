@@ -59,10 +59,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -75,17 +76,18 @@ __device__ inline void forward_before_point(
 }
 
 extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     storage_t* __restrict__ k_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H;
         const int64 iH = n % H;
         compute_t k_;
         forward_before_point(
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             k_);
@@ -123,13 +125,13 @@ __device__ inline void forward_step_point(
 }
 
 extern "C" __global__ void forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_at,
+    const storage_t* __restrict__ U_ifgo_h_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -173,8 +175,8 @@ __device__ inline void backward_before_point(
 }
 
 extern "C" __global__ void backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     storage_t* __restrict__ c_new2_at, storage_t* __restrict__ tanh_c_new2_at)
 {
@@ -223,13 +225,14 @@ __device__ inline void backward_step_point(
 }
 
 extern "C" __global__ void backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ tanh_c_new2_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ifgo_pre_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -264,9 +267,10 @@ __device__ inline void backward_step2_point(
 }
 
 extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_h_prev_U_ifgo_h_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_prev_U_ifgo_h_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -294,12 +298,12 @@ __device__ inline void backward_after_point(
 }
 
 extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_new2_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new2_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_c_by_k_at,
-    storage_t* __restrict__ d_h_by_k_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_h_by_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -323,8 +327,8 @@ extern "C" __global__ void backward_after(
 
 // through c = k * c_new + (1 - k) * c[t-1]
 extern "C" __global__ void backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -344,8 +348,8 @@ extern "C" __global__ void backward_after_sum(
 
 // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
 extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -375,12 +379,13 @@ __device__ inline void backward_after2_point(
 }
 
 extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_k_c_at, const storage_t* __restrict__ d_k_h_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ mu_at,
-    const storage_t* __restrict__ sigma_at, storage_t* __restrict__ d_k_pre_by_mu_at,
-    storage_t* __restrict__ d_k_pre_by_sigma_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_k_c_at,
+    const storage_t* __restrict__ d_k_h_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ d_k_pre_by_mu_at, storage_t* __restrict__ d_k_pre_by_sigma_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H;
@@ -390,7 +395,7 @@ extern "C" __global__ void backward_after2(
             compute_t(d_k_c_at[iT * H + iH]),
             compute_t(d_k_h_at[iT * H + iH]),
             compute_t(k_at[iT * H + iH]),
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             d_k_pre_by_mu, d_k_pre_by_sigma);
@@ -400,6 +405,400 @@ extern "C" __global__ void backward_after2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ k_at)
+{
+    const int64 first_step = *first_step_at;
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t k_;
+        states_forward_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, const compute_t k_, const compute_t h_prev, compute_t& c, compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // c_new = f * c[t-1] + i * g
+    const compute_t c_new = c_prev * f + i * g;
+    // c = k * c_new + (1 - k) * c[t-1]
+    const compute_t s1 = 1 - k_;
+    c = c_prev * s1 + k_ * c_new;
+    // h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    const compute_t tanh_c_new = tanh(c_new);
+    h = k_ * o * tanh_c_new + h_prev * s1;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_at,
+    const storage_t* __restrict__ U_ifgo_h_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        states_forward_step_point(
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            c, h);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t t_, const compute_t mu, const compute_t sigma, compute_t& k_)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t k_pre = -square((t_ - mu)) / square(sigma);
+    k_ = exp(k_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ k2_at)
+{
+    const int64 first_step = *first_step_at;
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t k_;
+        states_backward_before_point(
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            k_);
+        k2_at[iT * H + iH] = storage_t(k_);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c_new,
+    compute_t& tanh_c_new)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = tanh(g_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+    // through c_new = f * c[t-1] + i * g
+    c_new = c_prev * f + i * g;
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    tanh_c_new = tanh(c_new);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x2_at,
+    const storage_t* __restrict__ U_ifgo_h2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
+    storage_t* __restrict__ o2_at, storage_t* __restrict__ c_new2_at, storage_t* __restrict__ tanh_c_new2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t i, f, g, o, c_new, tanh_c_new;
+        states_backward_before2_point(
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            i, f, g, o, c_new, tanh_c_new);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t k_, const compute_t o,
+    const compute_t d_c_next, const compute_t tanh_c_new, const compute_t i, const compute_t g,
+    const compute_t c_prev, const compute_t f, compute_t& d_h, compute_t& d_o_pre, compute_t& d_g_pre,
+    compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_c_prev)
+{
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_h = dy + d_h_next;
+    const compute_t s1 = k_ * d_h;
+    const compute_t d_tanh_c_new = o * s1;
+    // through c_new = f * c[t-1] + i * g
+    const compute_t d_c_new = k_ * d_c_next + (1 - square(tanh_c_new)) * d_tanh_c_new;
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t d_o = tanh_c_new * s1;
+    d_o_pre = o * (1 - o) * d_o;
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = i * d_c_new;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = c_prev * d_c_new;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_i = g * d_c_new;
+    d_i_pre = i * (1 - i) * d_i;
+    d_c_prev = (1 - k_) * d_c_next + f * d_c_new;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ i2_at,
+    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_ifgo_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(k2_at[t * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
+        d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_prev_U_ifgo_h, const compute_t d_h, const compute_t k_, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_ifgo_h + d_h * (1 - k_);
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_prev_U_ifgo_h_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ k2_at,
+    storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_ifgo_h_at[iB * H + iH]),
+            compute_t(d_h_at[(t * B + iB) * H + iH]),
+            compute_t(k2_at[t * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_c_next, const compute_t c_new, const compute_t c_prev, const compute_t d_h,
+    const compute_t o, const compute_t tanh_c_new, const compute_t h_prev, compute_t& d_c_by_k,
+    compute_t& d_h_by_k)
+{
+    // through c = k * c_new + (1 - k) * c[t-1]
+    d_c_by_k = d_c_next * (c_new - c_prev);
+    // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+    d_h_by_k = d_h * (o * tanh_c_new - h_prev);
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ o2_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_h_by_k_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_c_by_k, d_h_by_k;
+        states_backward_after_point(
+            compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
+            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(o2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            d_c_by_k, d_h_by_k);
+        d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
+        d_h_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_k);
+    }
+}
+
+// through c = k * c_new + (1 - k) * c[t-1]
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_c_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_c_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+// through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
+{
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_h_by_k_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_k_h_at[iT * H + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_k_c, const compute_t d_k_h, const compute_t k_, const compute_t t_,
+    const compute_t mu, const compute_t sigma, compute_t& d_k_pre_by_mu, compute_t& d_k_pre_by_sigma)
+{
+    // through k = exp(-((t - mu) / sigma) ** 2)
+    const compute_t d_k = d_k_c + d_k_h;
+    const compute_t d_k_pre = k_ * d_k;
+    d_k_pre_by_mu = -(2 * mu - 2 * t_) * d_k_pre / square(sigma);
+    d_k_pre_by_sigma = 2 * square((t_ - mu)) * d_k_pre / pow(sigma, compute_t(3));
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_k_c_at,
+    const storage_t* __restrict__ d_k_h_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    storage_t* __restrict__ d_k_pre_by_mu_at, storage_t* __restrict__ d_k_pre_by_sigma_at)
+{
+    const int64 first_step = *first_step_at;
+    const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H;
+        const int64 iH = n % H;
+        compute_t d_k_pre_by_mu, d_k_pre_by_sigma;
+        states_backward_after2_point(
+            compute_t(d_k_c_at[iT * H + iH]),
+            compute_t(d_k_h_at[iT * H + iH]),
+            compute_t(k2_at[iT * H + iH]),
+            compute_t(first_step + iT),
+            compute_t(mu_at[iH]),
+            compute_t(sigma_at[iH]),
+            d_k_pre_by_mu, d_k_pre_by_sigma);
+        d_k_pre_by_mu_at[iT * H + iH] = storage_t(d_k_pre_by_mu);
+        d_k_pre_by_sigma_at[iT * H + iH] = storage_t(d_k_pre_by_sigma);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
@@ -412,10 +811,11 @@ __device__ inline void infer_before_point(
 }
 
 extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     storage_t* __restrict__ k_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H;
@@ -459,11 +859,12 @@ __device__ inline void infer_step_point(
 }
 
 extern "C" __global__ void infer_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_at,
+    const storage_t* __restrict__ U_ifgo_h_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -505,10 +906,11 @@ __device__ inline void step_before_point(
 }
 
 extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     storage_t* __restrict__ k_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H;
@@ -552,14 +954,15 @@ __device__ inline void step_step_point(
 }
 
 extern "C" __global__ void step_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ W_i_x_at, const storage_t* __restrict__ U_i_h_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ W_f_x_at,
-    const storage_t* __restrict__ U_f_h_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ W_g_x_at, const storage_t* __restrict__ U_g_h_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ W_o_x_at,
-    const storage_t* __restrict__ U_o_h_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ W_i_x_at,
+    const storage_t* __restrict__ U_i_h_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_f_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ W_g_x_at,
+    const storage_t* __restrict__ U_g_h_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ W_o_x_at, const storage_t* __restrict__ U_o_h_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -609,10 +1012,11 @@ __device__ inline void jvp_before_point(
 }
 
 extern "C" __global__ void jvp_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_W_ifgo_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -651,8 +1055,8 @@ __device__ inline void jvp_before2_point(
 }
 
 extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
     storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
@@ -725,18 +1129,18 @@ __device__ inline void jvp_step_point(
 }
 
 extern "C" __global__ void jvp_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
-    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -807,10 +1211,11 @@ __device__ inline void hvp_forward_before_point(
 }
 
 extern "C" __global__ void hvp_forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_W_ifgo_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -849,8 +1254,8 @@ __device__ inline void hvp_forward_before2_point(
 }
 
 extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
     storage_t* __restrict__ dot_k_pre_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
@@ -926,19 +1331,20 @@ __device__ inline void hvp_forward_step_point(
 }
 
 extern "C" __global__ void hvp_forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
-    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ dot_k_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
     storage_t* __restrict__ dot_c_new_at, storage_t* __restrict__ dot_tanh_c_new_at)
@@ -1013,9 +1419,9 @@ __device__ inline void hvp_backward_before_point(
 }
 
 extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ dot_k_pre_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ dot_k2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ dot_k_pre_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k2_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1046,11 +1452,12 @@ __device__ inline void hvp_backward_before2_point(
 }
 
 extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ c_new2_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ dot_i2_at,
+    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ c_new2_at,
     storage_t* __restrict__ tanh_c_new2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1131,20 +1538,21 @@ __device__ inline void hvp_backward_step_point(
 }
 
 extern "C" __global__ void hvp_backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ tanh_c_new2_at,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_k2_at,
-    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_tanh_c_new_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f2_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_pre_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_new_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_k2_at, const storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_new_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1206,10 +1614,11 @@ __device__ inline void hvp_backward_step2_point(
 }
 
 extern "C" __global__ void hvp_backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_k2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_prev_parts_at,
+    storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_k2_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
@@ -1259,17 +1668,18 @@ __device__ inline void hvp_backward_after_point(
 }
 
 extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ c_new2_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_new2_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ dot_c_new_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_o_at,
-    const storage_t* __restrict__ dot_tanh_c_new_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_dot_c_by_dot_k_at, storage_t* __restrict__ d_dot_h_by_dot_k_at,
-    storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_dot_c_by_k_at,
-    storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_dot_h_by_k_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_c_prev_rows_at,
+    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_c_new_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_tanh_c_new_at,
+    const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ d_dot_c_by_dot_k_at,
+    storage_t* __restrict__ d_dot_h_by_dot_k_at, storage_t* __restrict__ d_c_by_k_at,
+    storage_t* __restrict__ d_dot_c_by_k_at, storage_t* __restrict__ d_h_by_k_at,
+    storage_t* __restrict__ d_dot_h_by_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1304,8 +1714,9 @@ extern "C" __global__ void hvp_backward_after(
 
 // through c = k * c_new + (1 - k) * c[t-1]
 extern "C" __global__ void hvp_backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_c_by_dot_k_at, storage_t* __restrict__ d_dot_k_dot_c_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_c_by_dot_k_at,
+    storage_t* __restrict__ d_dot_k_dot_c_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1325,8 +1736,9 @@ extern "C" __global__ void hvp_backward_after_sum(
 
 // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
 extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_h_by_dot_k_at, storage_t* __restrict__ d_dot_k_dot_h_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_h_by_dot_k_at,
+    storage_t* __restrict__ d_dot_k_dot_h_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1346,8 +1758,8 @@ extern "C" __global__ void hvp_backward_after_sum2(
 
 // through c = k * c_new + (1 - k) * c[t-1]
 extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_k_c_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1367,8 +1779,9 @@ extern "C" __global__ void hvp_backward_after_sum3(
 
 // through c = k * c_new + (1 - k) * c[t-1]
 extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_c_by_k_at, storage_t* __restrict__ d_k_dot_c_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_c_by_k_at,
+    storage_t* __restrict__ d_k_dot_c_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1388,8 +1801,8 @@ extern "C" __global__ void hvp_backward_after_sum4(
 
 // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
 extern "C" __global__ void hvp_backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_by_k_at, storage_t* __restrict__ d_k_h_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1409,8 +1822,9 @@ extern "C" __global__ void hvp_backward_after_sum5(
 
 // through h = k * o * tanh(c_new) + (1 - k) * h[t-1]
 extern "C" __global__ void hvp_backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_h_by_k_at, storage_t* __restrict__ d_k_dot_h_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_h_by_k_at,
+    storage_t* __restrict__ d_k_dot_h_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1452,15 +1866,16 @@ __device__ inline void hvp_backward_after2_point(
 }
 
 extern "C" __global__ void hvp_backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_dot_k_dot_c_at, const storage_t* __restrict__ d_dot_k_dot_h_at,
-    const storage_t* __restrict__ dot_k_pre_at, const storage_t* __restrict__ d_k_c_at,
-    const storage_t* __restrict__ d_k_dot_c_at, const storage_t* __restrict__ d_k_h_at,
-    const storage_t* __restrict__ d_k_dot_h_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
-    const storage_t* __restrict__ dot_mu_at, const storage_t* __restrict__ dot_sigma_at,
-    storage_t* __restrict__ d_k_pre_by_mu_at, storage_t* __restrict__ d_dot_k_pre_by_mu_at,
-    storage_t* __restrict__ d_k_pre_by_sigma_at, storage_t* __restrict__ d_dot_k_pre_by_sigma_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_k_dot_c_at,
+    const storage_t* __restrict__ d_dot_k_dot_h_at, const storage_t* __restrict__ dot_k_pre_at,
+    const storage_t* __restrict__ d_k_c_at, const storage_t* __restrict__ d_k_dot_c_at,
+    const storage_t* __restrict__ d_k_h_at, const storage_t* __restrict__ d_k_dot_h_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ mu_at,
+    const storage_t* __restrict__ sigma_at, const storage_t* __restrict__ dot_mu_at,
+    const storage_t* __restrict__ dot_sigma_at, storage_t* __restrict__ d_k_pre_by_mu_at,
+    storage_t* __restrict__ d_dot_k_pre_by_mu_at, storage_t* __restrict__ d_k_pre_by_sigma_at,
+    storage_t* __restrict__ d_dot_k_pre_by_sigma_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1502,13 +1917,13 @@ __device__ inline void hvp_backward_finish_point(
 }
 
 extern "C" __global__ void hvp_backward_finish(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_W_i_W_i_x_at, const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at,
-    const storage_t* __restrict__ d_W_f_W_f_x_at, const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at,
-    const storage_t* __restrict__ d_W_g_W_g_x_at, const storage_t* __restrict__ d_W_g_dot_W_g_x_x_at,
-    const storage_t* __restrict__ d_W_o_W_o_x_at, const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at,
-    storage_t* __restrict__ d_W_i_at, storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_g_at,
-    storage_t* __restrict__ d_W_o_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_W_i_W_i_x_at,
+    const storage_t* __restrict__ d_W_i_dot_W_i_x_x_at, const storage_t* __restrict__ d_W_f_W_f_x_at,
+    const storage_t* __restrict__ d_W_f_dot_W_f_x_x_at, const storage_t* __restrict__ d_W_g_W_g_x_at,
+    const storage_t* __restrict__ d_W_g_dot_W_g_x_x_at, const storage_t* __restrict__ d_W_o_W_o_x_at,
+    const storage_t* __restrict__ d_W_o_dot_W_o_x_x_at, storage_t* __restrict__ d_W_i_at,
+    storage_t* __restrict__ d_W_f_at, storage_t* __restrict__ d_W_g_at, storage_t* __restrict__ d_W_o_at)
 {
     const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1546,13 +1961,13 @@ __device__ inline void hvp_backward_finish2_point(
 }
 
 extern "C" __global__ void hvp_backward_finish2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_U_i_U_i_h_at, const storage_t* __restrict__ d_U_i_dot_U_i_h_h_prev_at,
-    const storage_t* __restrict__ d_U_f_U_f_h_at, const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at,
-    const storage_t* __restrict__ d_U_g_U_g_h_at, const storage_t* __restrict__ d_U_g_dot_U_g_h_h_prev_at,
-    const storage_t* __restrict__ d_U_o_U_o_h_at, const storage_t* __restrict__ d_U_o_dot_U_o_h_h_prev_at,
-    storage_t* __restrict__ d_U_i_at, storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_g_at,
-    storage_t* __restrict__ d_U_o_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_U_i_U_i_h_at,
+    const storage_t* __restrict__ d_U_i_dot_U_i_h_h_prev_at, const storage_t* __restrict__ d_U_f_U_f_h_at,
+    const storage_t* __restrict__ d_U_f_dot_U_f_h_h_prev_at, const storage_t* __restrict__ d_U_g_U_g_h_at,
+    const storage_t* __restrict__ d_U_g_dot_U_g_h_h_prev_at, const storage_t* __restrict__ d_U_o_U_o_h_at,
+    const storage_t* __restrict__ d_U_o_dot_U_o_h_h_prev_at, storage_t* __restrict__ d_U_i_at,
+    storage_t* __restrict__ d_U_f_at, storage_t* __restrict__ d_U_g_at, storage_t* __restrict__ d_U_o_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1585,10 +2000,11 @@ __device__ inline void hvp_backward_finish3_point(
 }
 
 extern "C" __global__ void hvp_backward_finish3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 first_step,
-    const storage_t* __restrict__ d_mu_k_pre_at, const storage_t* __restrict__ d_mu_dot_k_pre_at,
-    const storage_t* __restrict__ d_sigma_k_pre_at, const storage_t* __restrict__ d_sigma_dot_k_pre_at,
-    storage_t* __restrict__ d_mu_at, storage_t* __restrict__ d_sigma_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const int64* first_step_at, const storage_t* __restrict__ d_mu_k_pre_at,
+    const storage_t* __restrict__ d_mu_dot_k_pre_at, const storage_t* __restrict__ d_sigma_k_pre_at,
+    const storage_t* __restrict__ d_sigma_dot_k_pre_at, storage_t* __restrict__ d_mu_at,
+    storage_t* __restrict__ d_sigma_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {

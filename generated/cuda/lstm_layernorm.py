@@ -67,6 +67,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,14 +115,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -155,13 +178,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -169,9 +194,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -186,7 +217,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -370,7 +439,24 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "o": o,
+            "h_tanh": h_tanh,
+            "u": u,
+            "m_u": m_u,
+            "s_u": s_u,
+            "layer_norm_c": layer_norm_c,
+            "c_std": c_std,
+            "i": i,
+            "g": g,
+            "c_rows": c_rows,
+            "f": f,
+            "h_rows": h_rows,
+            "w": w,
+            "m_w": m_w,
+            "s_w": s_w,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -532,6 +618,373 @@ def train_passes(size, dtype):
         backward_after_rows2()
         backward_after()
         product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+
+    def results():
+        dparams = {
+            "W_i": d_W_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "U_i": d_U_ifgo[:H].copy(),
+            "U_f": d_U_ifgo[H:2 * H].copy(),
+            "U_g": d_U_ifgo[2 * H:3 * H].copy(),
+            "U_o": d_U_ifgo[3 * H:4 * H].copy(),
+            "gamma_wi": d_gamma_wi.copy(),
+            "gamma_ui": d_gamma_ui.copy(),
+            "b_i": d_b_i.copy(),
+            "gamma_wf": d_gamma_wf.copy(),
+            "gamma_uf": d_gamma_uf.copy(),
+            "b_f": d_b_f.copy(),
+            "gamma_wg": d_gamma_wg.copy(),
+            "gamma_ug": d_gamma_ug.copy(),
+            "b_g": d_b_g.copy(),
+            "gamma_wo": d_gamma_wo.copy(),
+            "gamma_uo": d_gamma_uo.copy(),
+            "b_o": d_b_o.copy(),
+            "gamma_c": d_gamma_c.copy(),
+            "beta_c": d_beta_c.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    m_w = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    u = cp.empty((B, 4 * H), dtype)
+    m_u = cp.empty((B,), dtype)
+    s_u = cp.empty((B,), dtype)
+    o = cp.empty((B, H), dtype)
+    c_centred = cp.empty((B, H), dtype)
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", "rows", T * B, (4 * H),
+        w, m_w, s_w,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
+    )
+    states_forward_step_rows2 = kernel(
+        "states_forward_step_rows2", "rows", B, H,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
+        gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+
+    def before():
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+        states_forward_before_rows()
+
+    def loop():
+        for t in range(T):
+            product(h_rows[t], U_ifgo, u)
+            states_forward_step_rows(t)
+            states_forward_step_rows2(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy(), "c_rows": c_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_i = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    W_g = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    U_i = cp.empty((H, H), dtype)
+    U_f = cp.empty((H, H), dtype)
+    U_g = cp.empty((H, H), dtype)
+    U_o = cp.empty((H, H), dtype)
+    gamma_wi = cp.empty((H,), dtype)
+    gamma_ui = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    gamma_wf = cp.empty((H,), dtype)
+    gamma_uf = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    gamma_wg = cp.empty((H,), dtype)
+    gamma_ug = cp.empty((H,), dtype)
+    b_g = cp.empty((H,), dtype)
+    gamma_wo = cp.empty((H,), dtype)
+    gamma_uo = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    gamma_c = cp.empty((H,), dtype)
+    beta_c = cp.empty((H,), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_ifgo2 = cp.empty((I, 4 * H), dtype)
+    U_ifgo2 = cp.empty((4 * H, H), dtype)
+    w2 = cp.empty((T, B, 4 * H), dtype)
+    m_w2 = cp.empty((T, B), dtype)
+    s_w2 = cp.empty((T, B), dtype)
+    u2 = cp.empty((T, B, 4 * H), dtype)
+    m_u2 = cp.empty((T, B), dtype)
+    s_u2 = cp.empty((T, B), dtype)
+    i2 = cp.empty((T, B, H), dtype)
+    f2 = cp.empty((T, B, H), dtype)
+    g2 = cp.empty((T, B, H), dtype)
+    o2 = cp.empty((T, B, H), dtype)
+    c_centred2 = cp.empty((T, B, H), dtype)
+    c_std2 = cp.empty((T, B), dtype)
+    layer_norm_c2 = cp.empty((T, B, H), dtype)
+    h_tanh2 = cp.empty((T, B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_layer_norm_c = cp.empty((B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_g_pre = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_i_pre = cp.empty((T, B, H), dtype)
+    d_s_u_sum = cp.empty((B,), dtype)
+    d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
+    d_m_u_i_pre = cp.empty((B,), dtype)
+    d_m_u_f_pre = cp.empty((B,), dtype)
+    d_m_u_g_pre = cp.empty((B,), dtype)
+    d_m_u_o_pre = cp.empty((B,), dtype)
+    d_u = cp.empty((B, 4 * H), dtype)
+    d_u_ifgo = cp.empty((T, B, 4 * H), dtype)
+    d_s_w_sum = cp.empty((T, B), dtype)
+    d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
+    d_m_w_i_pre = cp.empty((T, B), dtype)
+    d_m_w_f_pre = cp.empty((T, B), dtype)
+    d_m_w_g_pre = cp.empty((T, B), dtype)
+    d_m_w_o_pre = cp.empty((T, B), dtype)
+    d_w = cp.empty((T, B, 4 * H), dtype)
+    d_w_ifgo = cp.empty((T, B, 4 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_ifgo = cp.empty((4 * H, I), dtype)
+    d_U_ifgo = cp.empty((4 * H, H), dtype)
+    d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
+    d_gamma_wi = cp.empty((H,), dtype)
+    d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
+    d_gamma_ui = cp.empty((H,), dtype)
+    d_b_i = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_wf = cp.empty((T, B, H), dtype)
+    d_gamma_wf = cp.empty((H,), dtype)
+    d_f_pre_by_gamma_uf = cp.empty((T, B, H), dtype)
+    d_gamma_uf = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_wg = cp.empty((T, B, H), dtype)
+    d_gamma_wg = cp.empty((H,), dtype)
+    d_g_pre_by_gamma_ug = cp.empty((T, B, H), dtype)
+    d_gamma_ug = cp.empty((H,), dtype)
+    d_b_g = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_wo = cp.empty((T, B, H), dtype)
+    d_gamma_wo = cp.empty((H,), dtype)
+    d_o_pre_by_gamma_uo = cp.empty((T, B, H), dtype)
+    d_gamma_uo = cp.empty((H,), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_gamma_c = cp.empty((H,), dtype)
+    d_beta_c = cp.empty((H,), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, (4 * H),
+        w2, u2, m_w2, m_u2, s_w2, s_u2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B, H,
+        c_rows, gamma_wi, w2, m_w2, s_w2, gamma_ui, u2, m_u2, s_u2, b_i, gamma_wf, gamma_uf, b_f, gamma_wg,
+        gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c, beta_c, i2, f2, g2, o2, c_centred2, c_std2,
+        layer_norm_c2, h_tanh2,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B, H,
+        dy, d_h_prev_rows, o2, h_tanh2, gamma_c, gamma_uo, u2, m_u2, s_u2, layer_norm_c2, d_c_prev_rows,
+        c_std2, i2, g2, c_rows, f2, gamma_ui, gamma_uf, gamma_ug, d_h_pre, d_layer_norm_c, d_o_pre,
+        d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", "rows", B, (4 * H),
+        d_s_u_sum, u2, m_u2, d_m_u_i_pre, s_u2, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_s_u_sum_arg, d_u,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        d_u, d_o_pre, gamma_uo, s_u2, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_ifgo,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_h_pre, layer_norm_c2, d_gamma_c,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B, H,
+        d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, w2, m_w2, s_w2, u2,
+        m_u2, s_u2, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi,
+        d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
+        d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_s_w_sum,
+    )
+    states_backward_after_rows2 = kernel(
+        "states_backward_after_rows2", "rows", T * B, (4 * H),
+        d_s_w_sum, w2, m_w2, d_m_w_i_pre, s_w2, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_s_w_sum_arg, d_w,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_w, d_o_pre, gamma_wo, s_w2, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_ifgo,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        c_rows[...] = tape.arrays["c_rows"]
+        dy[...] = cotangents["h"]
+        W_i[...] = params["W_i"]
+        W_f[...] = params["W_f"]
+        W_g[...] = params["W_g"]
+        W_o[...] = params["W_o"]
+        U_i[...] = params["U_i"]
+        U_f[...] = params["U_f"]
+        U_g[...] = params["U_g"]
+        U_o[...] = params["U_o"]
+        gamma_wi[...] = params["gamma_wi"]
+        gamma_ui[...] = params["gamma_ui"]
+        b_i[...] = params["b_i"]
+        gamma_wf[...] = params["gamma_wf"]
+        gamma_uf[...] = params["gamma_uf"]
+        b_f[...] = params["b_f"]
+        gamma_wg[...] = params["gamma_wg"]
+        gamma_ug[...] = params["gamma_ug"]
+        b_g[...] = params["b_g"]
+        gamma_wo[...] = params["gamma_wo"]
+        gamma_uo[...] = params["gamma_uo"]
+        b_o[...] = params["b_o"]
+        gamma_c[...] = params["gamma_c"]
+        beta_c[...] = params["beta_c"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        W_ifgo2[..., :H] = W_i.T
+        W_ifgo2[..., H:2 * H] = W_f.T
+        W_ifgo2[..., 2 * H:3 * H] = W_g.T
+        W_ifgo2[..., 3 * H:4 * H] = W_o.T
+        U_ifgo2[:H] = U_i
+        U_ifgo2[H:2 * H] = U_f
+        U_ifgo2[2 * H:3 * H] = U_g
+        U_ifgo2[3 * H:4 * H] = U_o
+        product(x.reshape(-1, I), W_ifgo2, w2.reshape(-1, 4 * H))
+        product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, u2.reshape(-1, 4 * H))
+        states_backward_before_rows()
+        states_backward_before_rows2()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step_rows(t)
+            states_backward_step_rows2(t)
+            states_backward_step(t)
+            product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+
+    def after():
+        product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre.reshape(-1, H), axis=0, out=d_b_g)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        states_backward_after_sum()
+        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
+        states_backward_after_rows()
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
+        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+        cp.sum(d_i_pre_by_gamma_ui.reshape(-1, H), axis=0, out=d_gamma_ui)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_wf.reshape(-1, H), axis=0, out=d_gamma_wf)
+        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+        cp.sum(d_f_pre_by_gamma_uf.reshape(-1, H), axis=0, out=d_gamma_uf)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_wg.reshape(-1, H), axis=0, out=d_gamma_wg)
+        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+        cp.sum(d_g_pre_by_gamma_ug.reshape(-1, H), axis=0, out=d_gamma_ug)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
+        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+        cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
+        states_backward_after_rows2()
+        states_backward_after()
+        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
         product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     def results():
@@ -1882,6 +2335,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1942,7 +2419,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

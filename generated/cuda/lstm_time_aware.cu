@@ -64,10 +64,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -343,6 +344,327 @@ extern "C" __global__ void backward_after_rows(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t e, const compute_t delta, compute_t& a_log)
+{
+    // a = c[t-1] - s + s / log(e + delta)
+    const compute_t a_pre = e + delta;
+    a_log = log(a_pre);
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ delta_at, storage_t* __restrict__ a_log_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t a_log;
+        states_forward_before_point(
+            compute_t(2.718281828459045),
+            compute_t(delta_at[iT * B + iB]),
+            a_log);
+        a_log_at[iT * B + iB] = storage_t(a_log);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t W_s_c, const compute_t b_s, const compute_t c_prev, const compute_t a_log, compute_t& c,
+    compute_t& h)
+{
+    // i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = tanh(g_pre);
+    // o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    const compute_t o = sigmoid(o_pre);
+    // s = tanh(W_s @ c[t-1] + b_s)
+    const compute_t s_pre = W_s_c + b_s;
+    const compute_t s = tanh(s_pre);
+    // a = c[t-1] - s + s / log(e + delta)
+    const compute_t a = c_prev + s / a_log - s;
+    // c = f * a + i * g
+    c = i * g + f * a;
+    // h = o * tanh(c)
+    const compute_t tanh_c = tanh(c);
+    h = o * tanh_c;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ W_s_c_at, const storage_t* __restrict__ b_s_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ a_log_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, h;
+        states_forward_step_point(
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_s_c_at[iB * H + iH]),
+            compute_t(b_s_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(a_log_at[t * B + iB]),
+            c, h);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t e, const compute_t delta, compute_t& a_pre, compute_t& a_log)
+{
+    // through a = c[t-1] - s + s / log(e + delta)
+    a_pre = e + delta;
+    a_log = log(a_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ delta_at, storage_t* __restrict__ a_pre2_at,
+    storage_t* __restrict__ a_log2_at)
+{
+    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t a_pre, a_log;
+        states_backward_before_point(
+            compute_t(2.718281828459045),
+            compute_t(delta_at[iT * B + iB]),
+            a_pre, a_log);
+        a_pre2_at[iT * B + iB] = storage_t(a_pre);
+        a_log2_at[iT * B + iB] = storage_t(a_log);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t W_i_x, const compute_t U_i_h, const compute_t b_i, const compute_t W_f_x,
+    const compute_t U_f_h, const compute_t b_f, const compute_t W_g_x, const compute_t U_g_h,
+    const compute_t b_g, const compute_t W_o_x, const compute_t U_o_h, const compute_t b_o,
+    const compute_t W_s_c, const compute_t b_s, const compute_t c_prev, const compute_t a_log,
+    const compute_t c, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& s, compute_t& a,
+    compute_t& tanh_c)
+{
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t i_pre = W_i_x + U_i_h + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = tanh(g_pre);
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t o_pre = W_o_x + U_o_h + b_o;
+    o = sigmoid(o_pre);
+    // through s = tanh(W_s @ c[t-1] + b_s)
+    const compute_t s_pre = W_s_c + b_s;
+    s = tanh(s_pre);
+    // through a = c[t-1] - s + s / log(e + delta)
+    a = c_prev + s / a_log - s;
+    // through h = o * tanh(c)
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_ifgo_x2_at, const storage_t* __restrict__ U_ifgo_h2_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ W_s_c2_at, const storage_t* __restrict__ b_s_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ a_log2_at,
+    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
+    storage_t* __restrict__ o2_at, storage_t* __restrict__ s2_at, storage_t* __restrict__ a2_at,
+    storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t i, f, g, o, s, a, tanh_c;
+        states_backward_before2_point(
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(b_o_at[iH]),
+            compute_t(W_s_c2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_s_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(a_log2_at[iT * B + iB]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            i, f, g, o, s, a, tanh_c);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
+        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t d_c_next,
+    const compute_t tanh_c, const compute_t f, const compute_t a_log, const compute_t s, const compute_t i,
+    const compute_t g, const compute_t a, compute_t& d_a, compute_t& d_s_pre, compute_t& d_o_pre,
+    compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre)
+{
+    // through h = o * tanh(c)
+    const compute_t d_h = dy + d_h_next;
+    const compute_t d_tanh_c = o * d_h;
+    // through c = f * a + i * g
+    const compute_t d_c = d_c_next + (1 - square(tanh_c)) * d_tanh_c;
+    // through a = c[t-1] - s + s / log(e + delta)
+    d_a = f * d_c;
+    // through s = tanh(W_s @ c[t-1] + b_s)
+    const compute_t d_s = (1 / a_log - 1) * d_a;
+    d_s_pre = (1 - square(s)) * d_s;
+    // through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    const compute_t d_o = tanh_c * d_h;
+    d_o_pre = o * (1 - o) * d_o;
+    // through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = i * d_c;
+    d_g_pre = (1 - square(g)) * d_g;
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = a * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
+    const compute_t d_i = g * d_c;
+    d_i_pre = i * (1 - i) * d_i;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ g2_at,
+    const storage_t* __restrict__ a2_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_s_pre_at,
+    storage_t* __restrict__ d_ifgo_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(a_log2_at[t * B + iB]),
+            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(a2_at[(t * B + iB) * H + iH]),
+            d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre);
+        d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
+        d_s_pre_at[(t * B + iB) * H + iH] = storage_t(d_s_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_c_prev_W_s_c, const compute_t d_a, compute_t& d_c_prev)
+{
+    d_c_prev = d_c_prev_W_s_c + d_a;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_c_prev_W_s_c_at, const storage_t* __restrict__ d_a_at,
+    storage_t* __restrict__ d_c_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_c_prev;
+        states_backward_step2_point(
+            compute_t(d_c_prev_W_s_c_at[iB * H + iH]),
+            compute_t(d_a_at[(t * B + iB) * H + iH]),
+            d_c_prev);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+extern "C" __global__ void states_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ a_pre2_at,
+    storage_t* __restrict__ d_delta_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_a_log_a_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s2_at[(iT * B + iB) * H + iH]);
+            // through a = c[t-1] - s + s / log(e + delta)
+            d_a_log_a_total += d_a * s;
+        }
+        block_sum(d_a_log_a_total);
+        const compute_t d_a_log_a = d_a_log_a_total;
+
+        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
+        const compute_t a_pre = compute_t(a_pre2_at[iT * B + iB]);
+        // through a = c[t-1] - s + s / log(e + delta)
+        const compute_t d_a_log = -d_a_log_a / square(a_log);
+        const compute_t d_a_pre = d_a_log / a_pre;
+        const compute_t d_delta = d_a_pre;
+        if (threadIdx.x == 0) {
+            d_delta_at[iT * B + iB] = storage_t(d_delta);
+        }
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

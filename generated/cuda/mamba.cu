@@ -77,10 +77,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -504,6 +505,486 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    const compute_t A_log, compute_t& A)
+{
+    // A = -exp(A_log)
+    const compute_t exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t A;
+        states_forward_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            A);
+        A_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta_at, storage_t* __restrict__ Delta_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta, Delta_x;
+        states_forward_before_point(
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t Delta, const compute_t A, const compute_t Delta_x, const compute_t B_,
+    const compute_t h_prev, compute_t& h)
+{
+    // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    const compute_t h_exp = exp(h_pre);
+    const compute_t Delta_x_B = Delta_x * B_;
+    h = h_prev * h_exp + Delta_x_B;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        const compute_t A = compute_t(A_at[iI * N + iN]);
+        compute_t h_prev = compute_t(h_rows_at[((0 * B + iB) * I + iI) * N + iN]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            states_forward_sequence_point(
+                compute_t(Delta_at[(t * B + iB) * I + iI]),
+                A,
+                compute_t(Delta_x_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + iN]),
+                h_prev,
+                h);
+            h_rows_at[(((t + 1) * B + iB) * I + iI) * N + iN] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+// y = h @ C + D * x
+extern "C" __global__ void states_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_B_C_at,
+    storage_t* __restrict__ h_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
+            const int64 iN = k;
+            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t h_C, const compute_t D, const compute_t x, compute_t& y)
+{
+    // y = h @ C + D * x
+    y = h_C + D * x;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ h_C_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(h_C_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            y);
+        y_at[(iT * B + iB) * I + iI] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    const compute_t A_log, compute_t& exp_A_log, compute_t& A)
+{
+    // through A = -exp(A_log)
+    exp_A_log = exp(A_log);
+    A = -exp_A_log;
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ exp_A_log2_at,
+    storage_t* __restrict__ A2_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t exp_A_log, A;
+        states_backward_once_point(
+            compute_t(A_log_at[iI * N + iN]),
+            exp_A_log, A);
+        exp_A_log2_at[iI * N + iN] = storage_t(exp_A_log);
+        A2_at[iI * N + iN] = storage_t(A);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_C_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t x, compute_t& Delta, compute_t& Delta_x)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t Delta_pre = W_d_W_r_x + b_d;
+    Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    Delta_x = x * Delta;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ W_d_W_r_x2_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta2_at,
+    storage_t* __restrict__ Delta_x2_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t Delta, Delta_x;
+        states_backward_before_point(
+            compute_t(W_d_W_r_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(b_d_at[iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            Delta, Delta_x);
+        Delta2_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t Delta, const compute_t A, compute_t& h_exp)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    const compute_t h_pre = Delta * A;
+    h_exp = exp(h_pre);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ Delta2_at, const storage_t* __restrict__ A2_at,
+    storage_t* __restrict__ h_exp2_at)
+{
+    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / N / I / B;
+        const int64 iB = n / N / I % B;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t h_exp;
+        states_backward_before2_point(
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(A2_at[iI * N + iN]),
+            h_exp);
+        h_exp2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_h_next, const compute_t dy, const compute_t C, const compute_t h_exp, compute_t& d_h,
+    compute_t& d_h_prev)
+{
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_h = d_h_next + dy * C;
+    d_h_prev = h_exp * d_h;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ W_r_x_B_C2_at, const storage_t* __restrict__ h_exp2_at,
+    storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / N / I;
+        const int64 iI = n / N % I;
+        const int64 iN = n % N;
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[(((T % 2) * B + iB) * I + iI) * N + iN]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_h, d_h_prev;
+            states_backward_sequence_point(
+                d_h_next,
+                compute_t(dy_at[(t * B + iB) * I + iI]),
+                compute_t(W_r_x_B_C2_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+                compute_t(h_exp2_at[((t * B + iB) * I + iI) * N + iN]),
+                d_h, d_h_prev);
+            d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
+            d_h_next = d_h_prev;
+        }
+        d_h_prev_rows_at[(((0 % 2) * B + iB) * I + iI) * N + iN] = storage_t(d_h_next);
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
+    storage_t* __restrict__ d_W_r_x_B_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
+            const int64 iI = k;
+            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
+    }
+}
+
+// through y = h @ C + D * x
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ d_D_at)
+{
+    const int64 count = I, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(dy_at[(iT * B + iB) * I + iI])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_at[iI] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_B_C2_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_exp2_at,
+    const storage_t* __restrict__ A2_at, storage_t* __restrict__ d_Delta_x_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_Delta_h_pre_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_Delta_x_total = 0;
+        compute_t d_Delta_h_pre_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp2_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C2_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A2_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_h_exp = d_h * h_prev;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_Delta_x_total += d_h * B_;
+            d_Delta_h_pre_total += d_h_pre * A;
+        }
+        block_sum(d_Delta_x_total, d_Delta_h_pre_total);
+        const compute_t d_Delta_x = d_Delta_x_total;
+        const compute_t d_Delta_h_pre = d_Delta_h_pre_total;
+        if (threadIdx.x == 0) {
+            d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+            d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
+        }
+    }
+}
+
+// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+extern "C" __global__ void states_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta2_at,
+    storage_t* __restrict__ d_A_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
+                * compute_t(Delta2_at[(iT * B + iB) * I + iI]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_A_at[iI * N + iN] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_Delta_h_pre, const compute_t d_Delta_x, const compute_t x, const compute_t Delta,
+    compute_t& d_Delta_pre)
+{
+    // through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t d_Delta = d_Delta_h_pre + d_Delta_x * x;
+    d_Delta_pre = -expm1(-Delta) * d_Delta;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_Delta_h_pre_at, const storage_t* __restrict__ d_Delta_x_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ Delta2_at,
+    storage_t* __restrict__ d_Delta_pre_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_Delta_pre;
+        states_backward_after_point(
+            compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            d_Delta_pre);
+        d_Delta_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_pre);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_W_r_x_B, const compute_t d_x_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t dy, const compute_t D, compute_t& d_x)
+{
+    d_x = d_x_W_r_x_B + d_x_C + d_Delta_x * Delta + dy * D;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_x_W_r_x_B_at, const storage_t* __restrict__ d_x_C_at,
+    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta2_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dy_at[(iT * B + iB) * I + iI]),
+            compute_t(D_at[iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_A, const compute_t exp_A_log, compute_t& d_A_log)
+{
+    // through A = -exp(A_log)
+    const compute_t d_exp_A_log = -d_A;
+    d_A_log = exp_A_log * d_exp_A_log;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_A_at, const storage_t* __restrict__ exp_A_log2_at,
+    storage_t* __restrict__ d_A_log_at)
+{
+    const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iI = n / N;
+        const int64 iN = n % N;
+        compute_t d_A_log;
+        states_backward_finish_point(
+            compute_t(d_A_at[iI * N + iN]),
+            compute_t(exp_A_log2_at[iI * N + iN]),
+            d_A_log);
+        d_A_log_at[iI * N + iN] = storage_t(d_A_log);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

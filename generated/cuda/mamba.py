@@ -37,6 +37,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,14 +69,36 @@ STATES = {
 OUTPUTS = {
     "y": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, N, R, seed=0, dtype=np.float32):
@@ -94,13 +117,15 @@ def init(I, N, R, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input, one value a channel
     Returns y (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -108,9 +133,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -125,7 +156,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -274,7 +343,15 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "h_rows": h_rows,
+            "Delta": Delta,
+            "x": x,
+            "W_r_x_B_C": W_r_x_B_C,
+            "h_exp": h_exp,
+            "A": A,
+            "exp_A_log": exp_A_log,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
@@ -381,6 +458,247 @@ def train_passes(size, dtype):
         cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
         backward_after2()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_d": d_W_d.copy(),
+            "W_r": d_W_rB[:R].copy(),
+            "b_d": d_b_d.copy(),
+            "W_B": d_W_rB[R:R + N].copy(),
+            "W_C": d_W_C.copy(),
+            "A_log": d_A_log.copy(),
+            "D": d_D.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    D = cp.empty((I,), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
+    W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    h_C = cp.empty((T, B, I), dtype)
+    y = cp.empty((T, B, I), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", I * N, 1,
+        A_log, A,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * I, 1,
+        W_d_W_r_x, b_d, x, Delta, Delta_x,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * I * N, 1,
+        Delta, A, Delta_x, W_r_x_B_C, h_rows,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", "rows", T * B * I, N,
+        h_rows, W_r_x_B_C, h_C,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * I, 1,
+        h_C, D, x, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        D[...] = params["D"]
+        h_rows[0] = state["h"]
+
+    def before():
+        W_rBC[..., :R] = W_r.T
+        W_rBC[..., R:R + N] = W_B.T
+        W_rBC[..., R + N:R + 2 * N] = W_C.T
+        states_forward_once()
+        product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+        states_forward_before()
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        # y = h @ C + D * x
+        states_forward_after_sum()
+        states_forward_after()
+
+    def results():
+        last = {"h": h_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "h_rows": h_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, I, N), dtype)
+    dy = cp.empty((T, B, I), dtype)
+    W_d = cp.empty((I, R), dtype)
+    W_r = cp.empty((R, I), dtype)
+    b_d = cp.empty((I,), dtype)
+    W_B = cp.empty((N, I), dtype)
+    W_C = cp.empty((N, I), dtype)
+    A_log = cp.empty((I, N), dtype)
+    D = cp.empty((I,), dtype)
+    d_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    exp_A_log2 = cp.empty((I, N), dtype)
+    A2 = cp.empty((I, N), dtype)
+    W_rBC2 = cp.empty((I, R + 2 * N), dtype)
+    W_rB = cp.empty((R + N, I), dtype)
+    W_r_x_B_C2 = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x2 = cp.empty((T, B, I), dtype)
+    Delta2 = cp.empty((T, B, I), dtype)
+    Delta_x2 = cp.empty((T, B, I), dtype)
+    h_exp2 = cp.empty((T, B, I, N), dtype)
+    d_C = cp.empty((T, B, N), dtype)
+    d_x_C = cp.empty((T, B, I), dtype)
+    d_h = cp.empty((T, B, I, N), dtype)
+    d_Delta_x = cp.empty((T, B, I), dtype)
+    d_h_pre = cp.empty((T, B, I, N), dtype)
+    d_A = cp.empty((I, N), dtype)
+    d_W_r_x_B = cp.empty((T, B, R + N), dtype)
+    d_Delta_h_pre = cp.empty((T, B, I), dtype)
+    d_Delta_pre = cp.empty((T, B, I), dtype)
+    d_x_W_r_x_B = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_d = cp.empty((I, R), dtype)
+    d_W_rB = cp.empty((R + N, I), dtype)
+    d_b_d = cp.empty((I,), dtype)
+    d_W_C = cp.empty((N, I), dtype)
+    d_D = cp.empty((I,), dtype)
+    d_A_log = cp.empty((I, N), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", I * N, 1,
+        A_log, exp_A_log2, A2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * N, I,
+        dy, h_rows, d_C,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * I, 1,
+        W_d_W_r_x2, b_d, x, Delta2, Delta_x2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * B * I * N, 1,
+        Delta2, A2, h_exp2,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * I * N, 1,
+        d_h_prev_rows, dy, W_r_x_B_C2, h_exp2, d_h,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", T * B * N, I,
+        d_h, Delta_x2, d_W_r_x_B,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", I, T * B,
+        dy, x, d_D,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B * I, N,
+        d_h, W_r_x_B_C2, h_rows, h_exp2, A2, d_Delta_x, d_h_pre, d_Delta_h_pre,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "columns", I * N, T * B,
+        d_h_pre, Delta2, d_A,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * I, 1,
+        d_Delta_h_pre, d_Delta_x, x, Delta2, d_Delta_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_W_r_x_B, d_x_C, d_Delta_x, Delta2, dy, D, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", I * N, 1,
+        d_A, exp_A_log2, d_A_log,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        dy[...] = cotangents["y"]
+        W_d[...] = params["W_d"]
+        W_r[...] = params["W_r"]
+        b_d[...] = params["b_d"]
+        W_B[...] = params["W_B"]
+        W_C[...] = params["W_C"]
+        A_log[...] = params["A_log"]
+        D[...] = params["D"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+
+    def before():
+        W_rBC2[..., :R] = W_r.T
+        W_rBC2[..., R:R + N] = W_B.T
+        W_rBC2[..., R + N:R + 2 * N] = W_C.T
+        W_rB[:R] = W_rBC2[:, :R].T
+        W_rB[R:R + N] = W_rBC2[:, R:R + N].T
+        states_backward_once()
+        product(x.reshape(-1, I), W_rBC2, W_r_x_B_C2.reshape(-1, R + 2 * N))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x2.reshape(-1, I))
+        # through y = h @ C + D * x
+        states_backward_before_sum()
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N), W_C, d_x_C.reshape(-1, I))
+        states_backward_before()
+        states_backward_before2()
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        states_backward_after_sum()
+        # through C = W_C @ x
+        product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
+        # through y = h @ C + D * x
+        states_backward_after_sum2()
+        states_backward_after_rows()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        states_backward_after_sum3()
+        states_backward_after()
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
+        product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+        product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
+        states_backward_after2()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1280,6 +1598,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1334,7 +1676,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

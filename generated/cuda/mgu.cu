@@ -39,10 +39,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -232,6 +233,230 @@ extern "C" __global__ void backward_step3(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t h_prev, compute_t& f,
+    compute_t& f_h)
+{
+    // f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ f_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t f, f_h;
+        states_forward_step_point(
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_at[iB * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            f, f_h);
+        f_at[iB * H + iH] = storage_t(f);
+        f_h_at[iB * H + iH] = storage_t(f_h);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t f,
+    const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    const compute_t n_ = tanh(n_pre);
+    // h = (1 - f) * h[t-1] + f * n
+    h = (1 - f) * h_prev + f * n_;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step2_point(
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
+            compute_t(b_h_at[iH]),
+            compute_t(f_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_f_x, const compute_t U_f_h, const compute_t b_f, const compute_t h_prev, compute_t& f,
+    compute_t& f_h)
+{
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t f_pre = W_f_x + U_f_h + b_f;
+    f = sigmoid(f_pre);
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    f_h = h_prev * f;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fh_x2_at, const storage_t* __restrict__ U_f_h2_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ f2_at, storage_t* __restrict__ f_h2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t f, f_h;
+        states_backward_before_point(
+            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            f, f_h);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, compute_t& n_)
+{
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t n_pre = W_h_x + U_h_f_h + b_h;
+    n_ = tanh(n_pre);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_fh_x2_at, const storage_t* __restrict__ U_h_f_h2_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t n_;
+        states_backward_before2_point(
+            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_h_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_h_at[iH]),
+            n_);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t f, const compute_t n_, compute_t& d_h,
+    compute_t& d_n_pre)
+{
+    // through h = (1 - f) * h[t-1] + f * n
+    d_h = dy + d_h_next;
+    // through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t d_n = f * d_h;
+    d_n_pre = (1 - square(n_)) * d_n;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ n2_at,
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_fn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_n_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            d_h, d_n_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_f_h, const compute_t h_prev, const compute_t d_h, const compute_t n_,
+    const compute_t f, compute_t& d_f_pre)
+{
+    // through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    const compute_t d_f = d_f_h * h_prev + (n_ - h_prev) * d_h;
+    d_f_pre = f * (1 - f) * d_f;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_fn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_f_pre;
+        states_backward_step2_point(
+            compute_t(d_f_h_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            d_f_pre);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_h_prev_U_f_h, const compute_t d_f_h, const compute_t f, const compute_t d_h,
+    compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_f_h + d_f_h * f + (1 - f) * d_h;
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_f_h_at, const storage_t* __restrict__ d_f_h_at,
+    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step3_point(
+            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_f_h_at[iB * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -39,10 +39,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -176,6 +177,172 @@ extern "C" __global__ void backward_after(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_zh_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, n_;
+        states_forward_before_point(
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& h)
+{
+    // h = (1 - z) * h[t-1] + z * n
+    h = (1 - z) * h_prev + z * n_;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ n_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h_prev = compute_t(h_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t h;
+            states_forward_sequence_point(
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                h_prev,
+                compute_t(n_at[(t * B + iB) * H + iH]),
+                h);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_prev = h;
+        }
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_z_x, const compute_t b_z, const compute_t W_h_x, const compute_t b_h, compute_t& z,
+    compute_t& n_)
+{
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t z_pre = W_z_x + b_z;
+    z = sigmoid(z_pre);
+    // through n = W_h @ x + b_h
+    n_ = W_h_x + b_h;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_zh_x2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, n_;
+        states_backward_before_point(
+            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_h_at[iH]),
+            z, n_);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t z, compute_t& d_h, compute_t& d_h_prev)
+{
+    // through h = (1 - z) * h[t-1] + z * n
+    d_h = dy + d_h_next;
+    d_h_prev = (1 - z) * d_h;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_next = compute_t(d_h_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_h, d_h_prev;
+            states_backward_sequence_point(
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                d_h_next,
+                compute_t(z2_at[(t * B + iB) * H + iH]),
+                d_h, d_h_prev);
+            d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
+            d_h_next = d_h_prev;
+        }
+        d_h_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_h_next);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_h, const compute_t z, const compute_t h_prev, const compute_t n_, compute_t& d_n,
+    compute_t& d_z_pre)
+{
+    // through n = W_h @ x + b_h
+    d_n = d_h * z;
+    // through z = sigmoid(W_z @ x + b_z)
+    const compute_t d_z = d_h * (n_ - h_prev);
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n2_at,
+    storage_t* __restrict__ d_z_pre_n_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_n, d_z_pre;
+        states_backward_after_point(
+            compute_t(d_h_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            d_n, d_z_pre);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

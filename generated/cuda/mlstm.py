@@ -50,6 +50,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,14 +89,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -119,13 +142,15 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state, what is read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -133,9 +158,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -150,7 +181,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -345,7 +414,24 @@ def train_passes(size, dtype):
 
     def results():
         last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
-        return h.copy(), last
+        return h.copy(), last, {
+            "n_q": n_q,
+            "h_exp": h_exp,
+            "o": o,
+            "C_q": C_q,
+            "C_rows": C_rows,
+            "n_rows": n_rows,
+            "v": v,
+            "k": k,
+            "q": q,
+            "f": f,
+            "i": i,
+            "log_i": log_i,
+            "m_pre": m_pre,
+            "x": x,
+            "log_f_softplus": log_f_softplus,
+            "sqrt_K": sqrt_K,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -524,6 +610,406 @@ def train_passes(size, dtype):
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
         backward_after3()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "b_q": d_b_q.copy(),
+            "W_k": d_W_kv[:K].copy(),
+            "b_k": d_b_k.copy(),
+            "W_v": d_W_kv[K:K + H].copy(),
+            "b_v": d_b_v.copy(),
+            "W_o": d_W_o.copy(),
+            "b_o": d_b_o.copy(),
+            "w_i": d_w_i.copy(),
+            "b_i": d_b_i.copy(),
+            "w_f": d_w_f.copy(),
+            "b_f": d_b_f.copy(),
+        }
+        dstart = {"C": d_C_prev_rows[0].copy(), "n": d_n_prev_rows[0].copy(), "m": d_m_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    log_i = cp.empty((T, B), dtype)
+    log_f = cp.empty((T, B), dtype)
+    i = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
+    h = cp.empty((T, B, H), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", 1, 1,
+        sqrt_K,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * K, 1,
+        W_qkvo_x, b_q, sqrt_K, b_k, q, k,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", "each", T * B * H, 1,
+        W_qkvo_x, b_v, b_o, v, o,
+    )
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", "rows", T * B, I,
+        w_i, x, w_f, b_i, b_f, log_i, log_f,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B, 1,
+        log_f, m_rows, log_i, i, f,
+    )
+    states_forward_sequence2 = kernel(
+        "states_forward_sequence2", "each", B * H * K, 1,
+        v, k, f, C_rows, i,
+    )
+    states_forward_sequence3 = kernel(
+        "states_forward_sequence3", "each", B * K, 1,
+        f, n_rows, i, k,
+    )
+    states_forward_after_rows = kernel(
+        "states_forward_after_rows", "rows", T * B, K,
+        n_rows, q, m_rows, max_abs_n_q,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", "rows", T * B * H, K,
+        C_rows, q, C_q,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        o, C_q, max_abs_n_q, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        C_rows[0] = state["C"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+
+    def before():
+        W_qkvo[..., :K] = W_q.T
+        W_qkvo[..., K:2 * K] = W_k.T
+        W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+        states_forward_once()
+        product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
+        states_forward_before()
+        states_forward_before2()
+        states_forward_before_rows()
+
+    def loop():
+        states_forward_sequence()
+        states_forward_sequence2()
+        states_forward_sequence3()
+
+    def after():
+        states_forward_after_rows()
+        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        states_forward_after_sum()
+        states_forward_after()
+
+    def results():
+        last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
+        return h.copy(), last, {
+            "x": x.copy(),
+            "m_rows": m_rows.copy(),
+            "n_rows": n_rows.copy(),
+            "C_rows": C_rows.copy(),
+        }
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    m_rows = cp.empty((T + 1, B), dtype)
+    n_rows = cp.empty((T + 1, B, K), dtype)
+    C_rows = cp.empty((T + 1, B, H, K), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_q = cp.empty((K, I), dtype)
+    b_q = cp.empty((K,), dtype)
+    W_k = cp.empty((K, I), dtype)
+    b_k = cp.empty((K,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    b_v = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    b_o = cp.empty((H,), dtype)
+    w_i = cp.empty((I,), dtype)
+    b_i = cp.empty((), dtype)
+    w_f = cp.empty((I,), dtype)
+    b_f = cp.empty((), dtype)
+    d_C_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_n_prev_rows = cp.empty((2, B, K), dtype)
+    d_m_prev_rows = cp.empty((2, B), dtype)
+    sqrt_K2 = cp.empty((), dtype)
+    W_qkvo2 = cp.empty((I, 2 * K + 2 * H), dtype)
+    W_kv = cp.empty((K + H, I), dtype)
+    W_qkvo_x2 = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q2 = cp.empty((T, B, K), dtype)
+    k2 = cp.empty((T, B, K), dtype)
+    v2 = cp.empty((T, B, H), dtype)
+    log_i2 = cp.empty((T, B), dtype)
+    log_f_softplus2 = cp.empty((T, B), dtype)
+    m_pre2 = cp.empty((T, B), dtype)
+    i2 = cp.empty((T, B), dtype)
+    f2 = cp.empty((T, B), dtype)
+    C_q2 = cp.empty((T, B, H), dtype)
+    n_q2 = cp.empty((T, B), dtype)
+    abs_n_q2 = cp.empty((T, B), dtype)
+    h_exp2 = cp.empty((T, B), dtype)
+    max_abs_n_q2 = cp.empty((T, B), dtype)
+    d_h_exp = cp.empty((T, B), dtype)
+    d_n_q = cp.empty((T, B), dtype)
+    d_C_q = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_q_C_q = cp.empty((T, B, K), dtype)
+    d_q = cp.empty((T, B, K), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_x_W_o_x = cp.empty((T, B, I), dtype)
+    v_k2 = cp.empty((B, H, K), dtype)
+    d_n = cp.empty((T, B, K), dtype)
+    d_C = cp.empty((T, B, H, K), dtype)
+    d_f_C = cp.empty((B,), dtype)
+    d_f_pre = cp.empty((T, B), dtype)
+    d_i_C = cp.empty((B,), dtype)
+    d_i_pre = cp.empty((T, B), dtype)
+    d_m = cp.empty((T, B), dtype)
+    d_m_pre = cp.empty((T, B), dtype)
+    d_v_k = cp.empty((T, B, H, K), dtype)
+    d_log_f_pre = cp.empty((T, B), dtype)
+    d_w_f_x = cp.empty((T, B), dtype)
+    d_log_i = cp.empty((T, B), dtype)
+    d_W_k_x_v = cp.empty((T, B, K + H), dtype)
+    d_k_v_k = cp.empty((T, B, K), dtype)
+    d_k = cp.empty((T, B, K), dtype)
+    d_x_W_kv_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((K, I), dtype)
+    d_b_q = cp.empty((K,), dtype)
+    d_W_kv = cp.empty((K + H, I), dtype)
+    d_b_k = cp.empty((K,), dtype)
+    d_b_v = cp.empty((H,), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_b_o = cp.empty((H,), dtype)
+    d_w_i = cp.empty((I,), dtype)
+    d_b_i = cp.empty((), dtype)
+    d_w_f = cp.empty((I,), dtype)
+    d_b_f_log_f_pre = cp.empty((), dtype)
+    d_b_f = cp.empty((), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", 1, 1,
+        sqrt_K2,
+    )
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, I,
+        w_i, x, w_f, b_i, b_f, m_rows, log_i2, log_f_softplus2, m_pre2, i2, f2, h_exp2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B, K,
+        W_qkvo_x2, b_q, sqrt_K2, b_k, n_rows, h_exp2, q2, k2, n_q2, abs_n_q2, max_abs_n_q2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * H, K,
+        C_rows, q2, C_q2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", "rows", T * B, H,
+        W_qkvo_x2, b_v, b_o, dy, C_q2, max_abs_n_q2, abs_n_q2, h_exp2, n_q2, v2, d_C_q, d_o_pre, d_h_exp,
+        d_n_q,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", "rows", T * B * K, H,
+        d_C_q, C_rows, d_q_C_q,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * K, 1,
+        d_q_C_q, d_n_q, n_rows, d_q,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H * K, 1,
+        v2, k2, d_C_prev_rows, d_C_q, q2, f2, v_k2, d_C,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", "rows", B, H * K,
+        d_C, C_rows, d_f_C,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", "rows", B, H * K,
+        d_C, v_k2, d_i_C,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B, K,
+        d_n_prev_rows, d_n_q, q2, f2, n_rows, k2, d_f_C, d_i_C, i2, d_m_prev_rows, d_h_exp, h_exp2, log_i2,
+        m_pre2, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B, 1,
+        d_m_pre, d_f_pre, log_f_softplus2, d_m, log_i2, m_pre2, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", I, T * B,
+        d_log_i, x, d_w_i,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", 1, T * B,
+        d_log_i, d_b_i,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "rows", I, T * B,
+        d_w_f_x, x, d_w_f,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "rows", 1, T * B,
+        d_log_f_pre, d_b_f_log_f_pre,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B * H, K,
+        d_C, i2, k2, d_v_k, d_W_k_x_v,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", "rows", T * B * K, H,
+        d_v_k, v2, d_k_v_k,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * K, 1,
+        d_k_v_k, d_n, i2, sqrt_K2, d_k, d_W_k_x_v,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", "each", T * B * I, 1,
+        d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", 1, 1,
+        d_b_f_log_f_pre, d_b_f,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        m_rows[...] = tape.arrays["m_rows"]
+        n_rows[...] = tape.arrays["n_rows"]
+        C_rows[...] = tape.arrays["C_rows"]
+        dy[...] = cotangents["h"]
+        W_q[...] = params["W_q"]
+        b_q[...] = params["b_q"]
+        W_k[...] = params["W_k"]
+        b_k[...] = params["b_k"]
+        W_v[...] = params["W_v"]
+        b_v[...] = params["b_v"]
+        W_o[...] = params["W_o"]
+        b_o[...] = params["b_o"]
+        w_i[...] = params["w_i"]
+        b_i[...] = params["b_i"]
+        w_f[...] = params["w_f"]
+        b_f[...] = params["b_f"]
+        d_C_prev_rows[T % 2] = dstate["C"]
+        d_n_prev_rows[T % 2] = dstate["n"]
+        d_m_prev_rows[T % 2] = dstate["m"]
+
+    def before():
+        W_qkvo2[..., :K] = W_q.T
+        W_qkvo2[..., K:2 * K] = W_k.T
+        W_qkvo2[..., 2 * K:2 * K + H] = W_v.T
+        W_qkvo2[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+        W_kv[:K] = W_qkvo2[:, K:2 * K].T
+        W_kv[K:K + H] = W_qkvo2[:, 2 * K:2 * K + H].T
+        states_backward_once()
+        product(x.reshape(-1, I), W_qkvo2, W_qkvo_x2.reshape(-1, 2 * K + 2 * H))
+        states_backward_before_rows()
+        states_backward_before_rows2()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        states_backward_before_sum()
+        states_backward_before_rows3()
+        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        states_backward_before_sum2()
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
+        states_backward_before()
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            states_backward_step_sum(t)
+            # through C = f * C[t-1] + i * outer(v, k)
+            states_backward_step_sum2(t)
+            states_backward_step_rows(t)
+
+    def after():
+        # through q = W_q @ x + b_q
+        product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
+        # through q = W_q @ x + b_q
+        cp.sum(d_q.reshape(-1, K), axis=0, out=d_b_q)
+        # through o = sigmoid(W_o @ x + b_o)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+        # through o = sigmoid(W_o @ x + b_o)
+        cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
+        states_backward_after()
+        # through log_i = dot(w_i, x) + b_i
+        states_backward_after_sum()
+        # through log_i = dot(w_i, x) + b_i
+        states_backward_after_sum2()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        states_backward_after_sum3()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        states_backward_after_sum4()
+        states_backward_after_rows()
+        # through C = f * C[t-1] + i * outer(v, k)
+        states_backward_after_sum5()
+        # through v = W_v @ x + b_v
+        cp.sum(d_W_k_x_v.reshape(-1, K + H)[:, K:K + H], axis=0, out=d_b_v)
+        states_backward_after2()
+        product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
+        # through k = (W_k @ x) / sqrt(K) + b_k
+        cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
+        states_backward_after3()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1740,6 +2226,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1794,7 +2304,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -37,10 +37,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -140,6 +141,105 @@ extern "C" __global__ void backward_step2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t U_x, const compute_t W_1_h_, const compute_t W_2_h_lag1, const compute_t W_3_h_lag2,
+    const compute_t b, const compute_t h_prev, const compute_t h_lag1_prev, compute_t& h, compute_t& h_lag1,
+    compute_t& h_lag2)
+{
+    // h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t h_pre = U_x + W_1_h_ + W_2_h_lag1 + W_3_h_lag2 + b;
+    h = tanh(h_pre);
+    h_lag1 = h_prev;
+    h_lag2 = h_lag1_prev;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_1_h_at,
+    const storage_t* __restrict__ W_2_h_lag1_at, const storage_t* __restrict__ W_3_h_lag2_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ h_lag2_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h, h_lag1, h_lag2;
+        states_forward_step_point(
+            compute_t(U_x_at[(t * B + iB) * H + iH]),
+            compute_t(W_1_h_at[iB * H + iH]),
+            compute_t(W_2_h_lag1_at[iB * H + iH]),
+            compute_t(W_3_h_lag2_at[iB * H + iH]),
+            compute_t(b_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(h_lag1_rows_at[(t * B + iB) * H + iH]),
+            h, h_lag1, h_lag2);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        h_lag1_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag1);
+        h_lag2_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_lag2);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+    const compute_t d_h = dy + d_h_next;
+    d_h_pre = (1 - square(h)) * d_h;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev)
+{
+    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev, d_h_lag1_prev;
+        states_backward_step2_point(
+            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            d_h_prev, d_h_lag1_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+        d_h_lag1_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_lag1_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -31,6 +31,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,14 +63,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -86,13 +109,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -100,9 +125,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -117,7 +148,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -249,7 +318,12 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T].copy(), "h_lag2": h_lag2_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "h_rows": h_rows,
+            "x": x,
+            "h_lag1_rows": h_lag1_rows,
+            "h_lag2_rows": h_lag2_rows,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -295,6 +369,168 @@ def train_passes(size, dtype):
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
             product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
             backward_step2(t)
+
+    def after():
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre.reshape(-1, H), U, d_x.reshape(-1, I))
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_U)
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_W_1)
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre.reshape(-1, H).T, h_lag1_rows[:-1].reshape(-1, H), d_W_2)
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(d_h_pre.reshape(-1, H).T, h_lag2_rows[:-1].reshape(-1, H), d_W_3)
+        # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
+
+    def results():
+        dparams = {
+            "U": d_U.copy(),
+            "W_1": d_W_1.copy(),
+            "W_2": d_W_2.copy(),
+            "W_3": d_W_3.copy(),
+            "b": d_b.copy(),
+        }
+        dstart = {
+            "h": d_h_prev_rows[0].copy(),
+            "h_lag1": d_h_lag1_prev_rows[0].copy(),
+            "h_lag2": d_h_lag2_prev_rows[0].copy(),
+        }
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    U = cp.empty((H, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    W_3 = cp.empty((H, H), dtype)
+    b = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    h_lag1_rows = cp.empty((T + 1, B, H), dtype)
+    h_lag2_rows = cp.empty((T + 1, B, H), dtype)
+    W_1_T = cp.empty((H, H), dtype)
+    W_2_T = cp.empty((H, H), dtype)
+    W_3_T = cp.empty((H, H), dtype)
+    U_x = cp.empty((T, B, H), dtype)
+    W_1_h = cp.empty((B, H), dtype)
+    W_2_h_lag1 = cp.empty((B, H), dtype)
+    W_3_h_lag2 = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        U[...] = params["U"]
+        W_1[...] = params["W_1"]
+        W_2[...] = params["W_2"]
+        W_3[...] = params["W_3"]
+        b[...] = params["b"]
+        h_rows[0] = state["h"]
+        h_lag1_rows[0] = state["h_lag1"]
+        h_lag2_rows[0] = state["h_lag2"]
+
+    def before():
+        W_1_T[...] = W_1.T
+        W_2_T[...] = W_2.T
+        W_3_T[...] = W_3.T
+        # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+        product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+            product(h_rows[t], W_1_T, W_1_h)
+            # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+            product(h_lag1_rows[t], W_2_T, W_2_h_lag1)
+            # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+            product(h_lag2_rows[t], W_3_T, W_3_h_lag2)
+            states_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T].copy(), "h_lag2": h_lag2_rows[T].copy()}
+        return h_rows[1:].copy(), last, {
+            "h_rows": h_rows.copy(),
+            "x": x.copy(),
+            "h_lag1_rows": h_lag1_rows.copy(),
+            "h_lag2_rows": h_lag2_rows.copy(),
+        }
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_lag1_rows = cp.empty((T + 1, B, H), dtype)
+    h_lag2_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    U = cp.empty((H, I), dtype)
+    W_1 = cp.empty((H, H), dtype)
+    W_2 = cp.empty((H, H), dtype)
+    W_3 = cp.empty((H, H), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_lag1_prev_rows = cp.empty((2, B, H), dtype)
+    d_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
+    W_12 = cp.empty((H, 2 * H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_h_parts = cp.empty((B, 2 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_U = cp.empty((H, I), dtype)
+    d_W_1 = cp.empty((H, H), dtype)
+    d_W_2 = cp.empty((H, H), dtype)
+    d_W_3 = cp.empty((H, H), dtype)
+    d_b = cp.empty((H,), dtype)
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, h_rows, d_h_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        h_rows[...] = tape.arrays["h_rows"]
+        x[...] = tape.arrays["x"]
+        h_lag1_rows[...] = tape.arrays["h_lag1_rows"]
+        h_lag2_rows[...] = tape.arrays["h_lag2_rows"]
+        dy[...] = cotangents["h"]
+        U[...] = params["U"]
+        W_1[...] = params["W_1"]
+        W_2[...] = params["W_2"]
+        W_3[...] = params["W_3"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
+        d_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
+
+    def before():
+        W_12[..., :H] = W_1
+        W_12[..., H:2 * H] = W_2
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            product(d_h_pre[t], W_12, d_h_parts)
+            # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
+            product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
+            states_backward_step2(t)
 
     def after():
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
@@ -1044,6 +1280,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1098,7 +1358,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -40,6 +40,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,14 +77,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -106,13 +129,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): block output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -120,9 +145,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -137,7 +168,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -282,7 +351,15 @@ def train_passes(size, dtype):
 
     def results():
         last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
-        return y_rows[1:].copy(), last
+        return y_rows[1:].copy(), last, {
+            "c_rows": c_rows,
+            "o": o,
+            "z": z,
+            "i": i,
+            "f": f,
+            "x": x,
+            "y_rows": y_rows,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -351,6 +428,205 @@ def train_passes(size, dtype):
         backward_after_sum()
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         backward_after_sum2()
+
+    def results():
+        dparams = {
+            "W_z": d_W_zio[:H].copy(),
+            "R_z": d_R_zio[:H].copy(),
+            "b_z": d_b_zio[:H].copy(),
+            "W_i": d_W_zio[H:2 * H].copy(),
+            "R_i": d_R_zio[H:2 * H].copy(),
+            "p_i": d_p_i.copy(),
+            "b_i": d_b_zio[H:2 * H].copy(),
+            "W_o": d_W_zio[2 * H:3 * H].copy(),
+            "R_o": d_R_zio[2 * H:3 * H].copy(),
+            "p_o": d_p_o.copy(),
+            "b_o": d_b_zio[2 * H:3 * H].copy(),
+        }
+        dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    f = cp.empty((), dtype)
+    W_zio = cp.empty((I, 3 * H), dtype)
+    R_zio = cp.empty((H, 3 * H), dtype)
+    W_zio_x = cp.empty((T, B, 3 * H), dtype)
+    R_zio_y = cp.empty((B, 3 * H), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", 1, 1,
+        f,
+    )
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_zio_x, R_zio_y, b_z, p_i, c_rows, b_i, f, p_o, b_o, y_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        y_rows[0] = state["y"]
+        c_rows[0] = state["c"]
+
+    def before():
+        W_zio[..., :H] = W_z.T
+        W_zio[..., H:2 * H] = W_i.T
+        W_zio[..., 2 * H:3 * H] = W_o.T
+        R_zio[..., :H] = R_z.T
+        R_zio[..., H:2 * H] = R_i.T
+        R_zio[..., 2 * H:3 * H] = R_o.T
+        states_forward_once()
+        product(x.reshape(-1, I), W_zio, W_zio_x.reshape(-1, 3 * H))
+
+    def loop():
+        for t in range(T):
+            product(y_rows[t], R_zio, R_zio_y)
+            states_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"y": y_rows[T].copy(), "c": c_rows[T].copy()}
+        return y_rows[1:].copy(), last, {"x": x.copy(), "y_rows": y_rows.copy(), "c_rows": c_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    y_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    p_i = cp.empty((H,), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    p_o = cp.empty((H,), dtype)
+    b_o = cp.empty((H,), dtype)
+    d_y_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    f2 = cp.empty((), dtype)
+    W_zio2 = cp.empty((I, 3 * H), dtype)
+    R_zio2 = cp.empty((3 * H, H), dtype)
+    W_zio_x2 = cp.empty((T, B, 3 * H), dtype)
+    R_zio_y2 = cp.empty((T, B, 3 * H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    i2 = cp.empty((T, B, H), dtype)
+    o2 = cp.empty((T, B, H), dtype)
+    tanh_c2 = cp.empty((T, B, H), dtype)
+    d_zio_pre = cp.empty((T, B, 3 * H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_zio = cp.empty((3 * H, I), dtype)
+    d_R_zio = cp.empty((3 * H, H), dtype)
+    d_b_zio = cp.empty((3 * H,), dtype)
+    d_p_i = cp.empty((H,), dtype)
+    d_p_o = cp.empty((H,), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", 1, 1,
+        f2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_zio_x2, R_zio_y2, b_z, p_i, c_rows, b_i, p_o, b_o, z2, i2, o2, tanh_c2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_y_prev_rows, o2, tanh_c2, d_c_prev_rows, p_o, z2, i2, p_i, f2, d_zio_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_zio_pre, c_rows, d_p_i,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", H, T * B,
+        d_zio_pre, c_rows, d_p_o,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        y_rows[...] = tape.arrays["y_rows"]
+        c_rows[...] = tape.arrays["c_rows"]
+        dy[...] = cotangents["y"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        p_i[...] = params["p_i"]
+        b_i[...] = params["b_i"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        p_o[...] = params["p_o"]
+        b_o[...] = params["b_o"]
+        d_y_prev_rows[T % 2] = dstate["y"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        W_zio2[..., :H] = W_z.T
+        W_zio2[..., H:2 * H] = W_i.T
+        W_zio2[..., 2 * H:3 * H] = W_o.T
+        R_zio2[:H] = R_z
+        R_zio2[H:2 * H] = R_i
+        R_zio2[2 * H:3 * H] = R_o
+        states_backward_once()
+        product(x.reshape(-1, I), W_zio2, W_zio_x2.reshape(-1, 3 * H))
+        product(y_rows[:-1].reshape(-1, H), R_zio2.T, R_zio_y2.reshape(-1, 3 * H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            product(d_zio_pre[t], R_zio2, d_y_prev_rows[t % 2])
+
+    def after():
+        product(d_zio_pre.reshape(-1, 3 * H), W_zio2.T, d_x.reshape(-1, I))
+        product(d_zio_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zio)
+        product(d_zio_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zio)
+        cp.sum(d_zio_pre.reshape(-1, 3 * H), axis=0, out=d_b_zio)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        states_backward_after_sum()
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        states_backward_after_sum2()
 
     def results():
         dparams = {
@@ -1226,6 +1502,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1280,7 +1580,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -57,10 +57,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -271,6 +272,264 @@ extern "C" __global__ void backward_after_sum2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    compute_t& o)
+{
+    // o = 1
+    o = 1;
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ o_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t o;
+        states_forward_once_point(
+            o);
+        o_at[0] = storage_t(o);
+    }
+}
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t W_f_x, const compute_t R_f_y, const compute_t p_f, const compute_t b_f,
+    const compute_t o, compute_t& c, compute_t& y)
+{
+    // z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    const compute_t z = tanh(z_pre);
+    // i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    const compute_t i = sigmoid(i_pre);
+    // f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    const compute_t f = sigmoid(f_pre);
+    // c = z * i + c[t-1] * f
+    c = c_prev * f + z * i;
+    // y = tanh(c) * o
+    const compute_t tanh_c = tanh(c);
+    y = o * tanh_c;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_zif_x_at, const storage_t* __restrict__ R_zif_y_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ y_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c, y;
+        states_forward_step_point(
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(o_at[0]),
+            c, y);
+        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+        y_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    compute_t& o)
+{
+    // through o = 1
+    o = 1;
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ o2_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t o;
+        states_backward_once_point(
+            o);
+        o2_at[0] = storage_t(o);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_z_x, const compute_t R_z_y, const compute_t b_z, const compute_t W_i_x,
+    const compute_t R_i_y, const compute_t p_i, const compute_t c_prev, const compute_t b_i,
+    const compute_t W_f_x, const compute_t R_f_y, const compute_t p_f, const compute_t b_f,
+    const compute_t c, compute_t& z, compute_t& i, compute_t& f, compute_t& tanh_c)
+{
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t z_pre = W_z_x + R_z_y + b_z;
+    z = tanh(z_pre);
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t i_pre = W_i_x + R_i_y + p_i * c_prev + b_i;
+    i = sigmoid(i_pre);
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t f_pre = c_prev * p_f + W_f_x + R_f_y + b_f;
+    f = sigmoid(f_pre);
+    // through y = tanh(c) * o
+    tanh_c = tanh(c);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_zif_x2_at, const storage_t* __restrict__ R_zif_y2_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    storage_t* __restrict__ z2_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
+    storage_t* __restrict__ tanh_c2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, i, f, tanh_c;
+        states_backward_before_point(
+            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(b_i_at[iH]),
+            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(p_f_at[iH]),
+            compute_t(b_f_at[iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            z, i, f, tanh_c);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_y_next, const compute_t o, const compute_t d_c_next,
+    const compute_t tanh_c, const compute_t c_prev, const compute_t f, const compute_t z, const compute_t i,
+    const compute_t p_i, const compute_t p_f, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_z_pre,
+    compute_t& d_c_prev)
+{
+    // through y = tanh(c) * o
+    const compute_t d_y = dy + d_y_next;
+    const compute_t d_tanh_c = o * d_y;
+    // through c = z * i + c[t-1] * f
+    const compute_t d_c = d_c_next + (1 - square(tanh_c)) * d_tanh_c;
+    // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    const compute_t d_f = c_prev * d_c;
+    d_f_pre = f * (1 - f) * d_f;
+    // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    const compute_t d_i = z * d_c;
+    d_i_pre = i * (1 - i) * d_i;
+    // through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
+    const compute_t d_z = i * d_c;
+    d_z_pre = (1 - square(z)) * d_z;
+    d_c_prev = f * d_c + p_i * d_i_pre + p_f * d_f_pre;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zif_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_f_pre, d_i_pre, d_z_pre, d_c_prev;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(o2_at[0]),
+            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(c_rows_at[(t * B + iB) * H + iH]),
+            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(p_i_at[iH]),
+            compute_t(p_f_at[iH]),
+            d_f_pre, d_i_pre, d_z_pre, d_c_prev);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
+        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+    }
+}
+
+// through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_zif_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_p_i_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_i_at[iH] = storage_t(total);
+    }
+}
+
+// through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_zif_pre_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_p_f_at)
+{
+    const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
+                * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_p_f_at[iH] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

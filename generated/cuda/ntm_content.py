@@ -51,6 +51,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,14 +90,36 @@ STATES = {
 OUTPUTS = {
     "r": ("D",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, D, N, H, seed=0, dtype=np.float32):
@@ -121,13 +144,15 @@ def init(I, D, N, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns r (T, B, D): what was read
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -135,9 +160,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -152,7 +183,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"r": cotangent("dy", dy, OUTPUTS["r"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["r"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -347,7 +416,26 @@ def train_passes(size, dtype):
 
     def results():
         last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
-        return r_rows[1:].copy(), last
+        return r_rows[1:].copy(), last, {
+            "l_w_sqrt": l_w_sqrt,
+            "l_w_sqrt2": l_w_sqrt2,
+            "l_r_sqrt": l_r_sqrt,
+            "l_r_sqrt2": l_r_sqrt2,
+            "a_w": a_w,
+            "e": e,
+            "M_rows": M_rows,
+            "a_r": a_r,
+            "beta_r": beta_r,
+            "M_k_r": M_k_r,
+            "k_r": k_r,
+            "a": a,
+            "beta_w": beta_w,
+            "M_k_w": M_k_w,
+            "k_w": k_w,
+            "h": h,
+            "x": x,
+            "r_rows": r_rows,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, D), dtype)
@@ -526,6 +614,400 @@ def train_passes(size, dtype):
         backward_after_sum3()
         # through beta_r = softplus(dot(v_r, h) + b_r)
         backward_after_sum4()
+        # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
+
+    def results():
+        dparams = {
+            "W_h": d_W_h.copy(),
+            "U_h": d_U_h.copy(),
+            "b_h": d_b_h.copy(),
+            "W_w": d_W_wear[:D].copy(),
+            "v_w": d_v_w.copy(),
+            "b_w": d_b_w.copy(),
+            "s_w": d_s_w.copy(),
+            "W_e": d_W_wear[D:2 * D].copy(),
+            "W_a": d_W_wear[2 * D:3 * D].copy(),
+            "W_r": d_W_wear[3 * D:4 * D].copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "s_r": d_s_r.copy(),
+        }
+        dstart = {"r": d_r_prev_rows[0].copy(), "M": d_M_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((T + 1, B, N, D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T = cp.empty((D, H), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r = cp.empty((B, H), dtype)
+    h = cp.empty((B, H), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
+    beta_w = cp.empty((B,), dtype)
+    l_w_sum = cp.empty((B, N), dtype)
+    l_w_sqrt2 = cp.empty((B,), dtype)
+    M_k_w = cp.empty((B, N), dtype)
+    a_w_arg = cp.empty((B, N), dtype)
+    exp_a_w_arg = cp.empty((B, N), dtype)
+    a_w = cp.empty((B, N), dtype)
+    e = cp.empty((B, D), dtype)
+    beta_r = cp.empty((B,), dtype)
+    l_r_sum = cp.empty((B, N), dtype)
+    l_r_sqrt2 = cp.empty((B,), dtype)
+    M_k_r = cp.empty((B, N), dtype)
+    a_r_arg = cp.empty((B, N), dtype)
+    exp_a_r_arg = cp.empty((B, N), dtype)
+    a_r = cp.empty((B, N), dtype)
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B, H,
+        W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
+    )
+    states_forward_step_rows2 = kernel(
+        "states_forward_step_rows2", "rows", B, D,
+        k_w_W_e_h_a_k_r, l_w_sqrt2, l_r_sqrt2, e,
+    )
+    states_forward_step_rows3 = kernel(
+        "states_forward_step_rows3", "rows", B * N, D,
+        M_rows, k_w_W_e_h_a_k_r, l_w_sum, M_k_w,
+    )
+    states_forward_step_rows4 = kernel(
+        "states_forward_step_rows4", "rows", B, N,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg, exp_a_w_arg, a_w,
+    )
+    states_forward_step_rows5 = kernel(
+        "states_forward_step_rows5", "rows", B * N, D,
+        a_w, e, k_w_W_e_h_a_k_r, M_rows, l_r_sum, M_k_r,
+    )
+    states_forward_step_rows6 = kernel(
+        "states_forward_step_rows6", "rows", B, N,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg, exp_a_r_arg, a_r,
+    )
+    states_forward_step_sum = kernel(
+        "states_forward_step_sum", "rows", B * D, N,
+        a_r, M_rows, r_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        r_rows[0] = state["r"]
+        M_rows[0] = state["M"]
+
+    def before():
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T[...] = U_h.T
+        # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
+
+    def loop():
+        for t in range(T):
+            # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(r_rows[t], U_h_T, U_h_r)
+            states_forward_step_rows(t)
+            product(h, W_wear, k_w_W_e_h_a_k_r)
+            states_forward_step_rows2(t)
+            states_forward_step_rows3(t)
+            states_forward_step_rows4(t)
+            states_forward_step_rows5(t)
+            states_forward_step_rows6(t)
+            # r = a_r @ M
+            states_forward_step_sum(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
+        return r_rows[1:].copy(), last, {"x": x.copy(), "r_rows": r_rows.copy(), "M_rows": M_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, D, N, H = sizes = [size[axis] for axis in ("T", "B", "I", "D", "N", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    r_rows = cp.empty((T + 1, B, D), dtype)
+    M_rows = cp.empty((T + 1, B, N, D), dtype)
+    dy = cp.empty((T, B, D), dtype)
+    W_h = cp.empty((H, I), dtype)
+    U_h = cp.empty((H, D), dtype)
+    b_h = cp.empty((H,), dtype)
+    W_w = cp.empty((D, H), dtype)
+    v_w = cp.empty((H,), dtype)
+    b_w = cp.empty((), dtype)
+    s_w = cp.empty((N,), dtype)
+    W_e = cp.empty((D, H), dtype)
+    W_a = cp.empty((D, H), dtype)
+    W_r = cp.empty((D, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((), dtype)
+    s_r = cp.empty((N,), dtype)
+    d_r_prev_rows = cp.empty((2, B, D), dtype)
+    d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    W_wear2 = cp.empty((4 * D, H), dtype)
+    W_h_x2 = cp.empty((T, B, H), dtype)
+    U_h_r2 = cp.empty((T, B, H), dtype)
+    h2 = cp.empty((T, B, H), dtype)
+    k_w_W_e_h_a_k_r2 = cp.empty((T, B, 4 * D), dtype)
+    beta_w2 = cp.empty((T, B), dtype)
+    l_w_sum3 = cp.empty((T, B, N), dtype)
+    l_w_sqrt3 = cp.empty((T, B, N), dtype)
+    l_w_sqrt22 = cp.empty((T, B), dtype)
+    l_w2 = cp.empty((T, B, N), dtype)
+    M_k_w2 = cp.empty((T, B, N), dtype)
+    a_w_arg2 = cp.empty((T, B, N), dtype)
+    exp_a_w_arg2 = cp.empty((T, B, N), dtype)
+    a_w2 = cp.empty((T, B, N), dtype)
+    e2 = cp.empty((T, B, D), dtype)
+    beta_r2 = cp.empty((T, B), dtype)
+    l_r_sum3 = cp.empty((T, B, N), dtype)
+    l_r_sqrt3 = cp.empty((T, B, N), dtype)
+    l_r_sqrt22 = cp.empty((T, B), dtype)
+    l_r2 = cp.empty((T, B, N), dtype)
+    M_k_r2 = cp.empty((T, B, N), dtype)
+    a_r_arg2 = cp.empty((T, B, N), dtype)
+    exp_a_r_arg2 = cp.empty((T, B, N), dtype)
+    a_r2 = cp.empty((T, B, N), dtype)
+    a_w_e2 = cp.empty((B, N, D), dtype)
+    d_r = cp.empty((B, D), dtype)
+    d_a_r = cp.empty((B, N), dtype)
+    d_a_r_arg = cp.empty((T, B, N), dtype)
+    d_M_k_r = cp.empty((B, N), dtype)
+    d_l_r_pre2 = cp.empty((B,), dtype)
+    d_l_r_pre = cp.empty((B, N), dtype)
+    d_beta_r_pre = cp.empty((T, B), dtype)
+    d_k_r_M_k_r = cp.empty((B, D), dtype)
+    d_k_w_W_e_h_a_k_r = cp.empty((T, B, 4 * D), dtype)
+    d_M = cp.empty((B, N, D), dtype)
+    d_a_w_e = cp.empty((B, N, D), dtype)
+    d_e = cp.empty((B, D), dtype)
+    d_a_w_a_w_e = cp.empty((B, N), dtype)
+    d_a_w_a_w_a = cp.empty((B, N), dtype)
+    d_a_w = cp.empty((B, N), dtype)
+    d_a_w_arg = cp.empty((T, B, N), dtype)
+    d_M_k_w = cp.empty((B, N), dtype)
+    d_l_w_pre2 = cp.empty((B,), dtype)
+    d_l_w_pre = cp.empty((B, N), dtype)
+    d_beta_w_pre = cp.empty((T, B), dtype)
+    d_k_w_M_k_w = cp.empty((B, D), dtype)
+    d_h_k_w_W_e_h_a_k_r = cp.empty((B, H), dtype)
+    d_h_pre = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_h = cp.empty((H, I), dtype)
+    d_U_h = cp.empty((H, D), dtype)
+    d_b_h = cp.empty((H,), dtype)
+    d_W_wear = cp.empty((4 * D, H), dtype)
+    d_v_w = cp.empty((H,), dtype)
+    d_b_w = cp.empty((), dtype)
+    d_s_w = cp.empty((N,), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    d_b_r = cp.empty((), dtype)
+    d_s_r = cp.empty((N,), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, H,
+        W_h_x2, U_h_r2, b_h, v_w, v_r, b_w, b_r, h2, beta_w2, beta_r2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B, D,
+        k_w_W_e_h_a_k_r2, l_w_sqrt22, l_r_sqrt22, e2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", "rows", T * B * N, D,
+        M_rows, k_w_W_e_h_a_k_r2, l_w_sum3, l_r_sum3, M_k_w2, M_k_r2,
+    )
+    states_backward_before_rows4 = kernel(
+        "states_backward_before_rows4", "rows", T * B, N,
+        l_w_sum3, l_w_sqrt22, beta_w2, M_k_w2, s_w, l_r_sum3, l_r_sqrt22, beta_r2, M_k_r2, s_r, l_w_sqrt3,
+        l_w2, a_w_arg2, l_r_sqrt3, l_r2, a_r_arg2, exp_a_w_arg2, exp_a_r_arg2, a_w2, a_r2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * D, 1,
+        dy, d_r_prev_rows, d_r,
+    )
+    states_backward_step_rows = kernel(
+        "states_backward_step_rows", "rows", B * N, D,
+        a_w2, e2, d_r, M_rows, a_w_e2, d_a_r,
+    )
+    states_backward_step_rows2 = kernel(
+        "states_backward_step_rows2", "rows", B, N,
+        a_r2, d_a_r, beta_r2, l_r2, M_k_r2, l_r_sqrt22, l_r_sqrt3, d_a_r_arg, d_M_k_r, d_l_r_pre,
+        d_l_r_pre2, d_beta_r_pre,
+    )
+    states_backward_step_sum = kernel(
+        "states_backward_step_sum", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    states_backward_step_rows3 = kernel(
+        "states_backward_step_rows3", "rows", B * N, D,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r2, d_r, a_r2, e2, d_M, d_a_w_e,
+        d_a_w_a_w_e, d_a_w_a_w_a,
+    )
+    states_backward_step_sum2 = kernel(
+        "states_backward_step_sum2", "rows", B * D, N,
+        d_M, a_w2, d_k_w_W_e_h_a_k_r,
+    )
+    states_backward_step_sum3 = kernel(
+        "states_backward_step_sum3", "rows", B * D, N,
+        d_a_w_e, a_w2, d_e,
+    )
+    states_backward_step_rows4 = kernel(
+        "states_backward_step_rows4", "rows", B, N,
+        d_a_w_a_w_e, d_a_w_a_w_a, a_w2, beta_w2, l_w2, M_k_w2, l_w_sqrt22, l_w_sqrt3, d_a_w, d_a_w_arg,
+        d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
+    )
+    states_backward_step_sum4 = kernel(
+        "states_backward_step_sum4", "rows", B * D, N,
+        d_M_k_w, M_rows, d_k_w_M_k_w,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * D, 1,
+        d_l_r_pre2, k_w_W_e_h_a_k_r2, d_k_r_M_k_r, d_e, e2, d_l_w_pre2, d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * H, 1,
+        d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h2, d_h_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", "each", B * N * D, 1,
+        d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r2, d_M, a_w_e2, d_M_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", H, T * B,
+        d_beta_w_pre, h2, d_v_w,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", 1, T * B,
+        d_beta_w_pre, d_b_w,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "rows", H, T * B,
+        d_beta_r_pre, h2, d_v_r,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "rows", 1, T * B,
+        d_beta_r_pre, d_b_r,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        r_rows[...] = tape.arrays["r_rows"]
+        M_rows[...] = tape.arrays["M_rows"]
+        dy[...] = cotangents["r"]
+        W_h[...] = params["W_h"]
+        U_h[...] = params["U_h"]
+        b_h[...] = params["b_h"]
+        W_w[...] = params["W_w"]
+        v_w[...] = params["v_w"]
+        b_w[...] = params["b_w"]
+        s_w[...] = params["s_w"]
+        W_e[...] = params["W_e"]
+        W_a[...] = params["W_a"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        s_r[...] = params["s_r"]
+        d_r_prev_rows[T % 2] = dstate["r"]
+        d_M_prev_rows[T % 2] = dstate["M"]
+
+    def before():
+        W_wear2[:D] = W_w
+        W_wear2[D:2 * D] = W_e
+        W_wear2[2 * D:3 * D] = W_a
+        W_wear2[3 * D:4 * D] = W_r
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(x.reshape(-1, I), W_h.T, W_h_x2.reshape(-1, H))
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r2.reshape(-1, H))
+        states_backward_before_rows()
+        product(h2.reshape(-1, H), W_wear2.T, k_w_W_e_h_a_k_r2.reshape(-1, 4 * D))
+        states_backward_before_rows2()
+        states_backward_before_rows3()
+        states_backward_before_rows4()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            states_backward_step_rows(t)
+            states_backward_step_rows2(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            states_backward_step_sum(t)
+            states_backward_step_rows3(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            states_backward_step_sum2(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            states_backward_step_sum3(t)
+            states_backward_step_rows4(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            states_backward_step_sum4(t)
+            states_backward_step2(t)
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+            states_backward_step3(t)
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
+            states_backward_step4(t)
+
+    def after():
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H), W_h, d_x.reshape(-1, I))
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_h)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
+        product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h2.reshape(-1, H), d_W_wear)
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        states_backward_after_sum()
+        # through beta_w = softplus(dot(v_w, h) + b_w)
+        states_backward_after_sum2()
+        # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        states_backward_after_sum3()
+        # through beta_r = softplus(dot(v_r, h) + b_r)
+        states_backward_after_sum4()
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
         cp.sum(d_a_r_arg.reshape(-1, N), axis=0, out=d_s_r)
 
@@ -1943,6 +2425,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1997,7 +2503,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

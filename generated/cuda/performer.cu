@@ -98,10 +98,11 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -663,6 +664,686 @@ extern "C" __global__ void backward_finish(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+extern "C" __global__ void states_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t k_k_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+        }
+        block_sum(q_q_total, k_k_total);
+        const compute_t q_q = q_q_total;
+        const compute_t k_k = k_k_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
+        }
+    }
+}
+
+extern "C" __global__ void states_forward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        block_sum(max_a_total);
+        const compute_t max_a = max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t v, const compute_t phi_k, const compute_t S_prev, compute_t& S)
+{
+    // S = S[t-1] + outer(v, phi_k)
+    const compute_t v_phi_k = v * phi_k;
+    S = S_prev + v_phi_k;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ S_rows_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t S_prev = compute_t(S_rows_at[((0 * B + iB) * H + iH) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S;
+            states_forward_sequence_point(
+                compute_t(W_q_x_W_k_x_v_at[(t * B + iB) * (2 * D + H) + 2 * D + iH]),
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                S_prev,
+                S);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * M + iM] = storage_t(S);
+            S_prev = S;
+        }
+    }
+}
+
+__device__ inline void states_forward_sequence2_point(
+    const compute_t z_prev, const compute_t phi_k, compute_t& z)
+{
+    // z = z[t-1] + phi_k
+    z = z_prev + phi_k;
+}
+
+extern "C" __global__ void states_forward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t z_prev = compute_t(z_rows_at[(0 * B + iB) * M + iM]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t z;
+            states_forward_sequence2_point(
+                z_prev,
+                compute_t(phi_k_at[(t * B + iB) * M + iM]),
+                z);
+            z_rows_at[((t + 1) * B + iB) * M + iM] = storage_t(z);
+            z_prev = z;
+        }
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void states_forward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+// y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void states_forward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t S_phi_q, const compute_t z_phi_q, compute_t& y)
+{
+    // y = (S @ phi_q) / dot(z, phi_q)
+    y = S_phi_q / z_phi_q;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
+            compute_t(z_phi_q_at[iT * B + iB]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ W_q_x_W_k_x_v2_at, storage_t* __restrict__ q2_at,
+    storage_t* __restrict__ k2_at, storage_t* __restrict__ q_q2_at, storage_t* __restrict__ k_k2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t k_k_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // through q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // through k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q2_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k2_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+        }
+        block_sum(q_q_total, k_k_total);
+        const compute_t q_q = q_q_total;
+        const compute_t k_k = k_k_total;
+        if (threadIdx.x == 0) {
+            q_q2_at[iT * B + iB] = storage_t(q_q);
+            k_k2_at[iT * B + iB] = storage_t(k_k);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a2_at, const storage_t* __restrict__ q_q2_at,
+    const storage_t* __restrict__ Omega_k2_at, const storage_t* __restrict__ k_k2_at,
+    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ a_argmax2_at,
+    storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ phi_k2_at,
+    storage_t* __restrict__ z_phi_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k2_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k2_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k2_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax2_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        block_sum(max_a_total);
+        const compute_t max_a = max_a_total;
+
+        const compute_t q_q = compute_t(q_q2_at[iT * B + iB]);
+        compute_t z_phi_q_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q2_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+        }
+        block_sum(z_phi_q_total);
+        const compute_t z_phi_q = z_phi_q_total;
+        if (threadIdx.x == 0) {
+            z_phi_q2_at[iT * B + iB] = storage_t(z_phi_q);
+        }
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q2_at,
+    storage_t* __restrict__ S_phi_q2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) S_phi_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q2_at,
+    const storage_t* __restrict__ z_phi_q2_at, storage_t* __restrict__ d_z_phi_q_at,
+    storage_t* __restrict__ d_S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t z_phi_q = compute_t(z_phi_q2_at[iT * B + iB]);
+        compute_t d_z_phi_q_y_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q2_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t d_S_phi_q = dy / z_phi_q;
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_z_phi_q_y_total += dy * S_phi_q;
+        }
+        block_sum(d_z_phi_q_y_total);
+        const compute_t d_z_phi_q_y = d_z_phi_q_y_total;
+
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
+        if (threadIdx.x == 0) {
+            d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
+        }
+    }
+}
+
+// through y = (S @ phi_q) / dot(z, phi_q)
+extern "C" __global__ void states_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
+    storage_t* __restrict__ d_phi_q_S_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH])
+                * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_q_S_phi_q_at, const storage_t* __restrict__ d_z_phi_q_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q2_at,
+    const storage_t* __restrict__ a_argmax2_at, storage_t* __restrict__ d_phi_q_pre_at,
+    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_a_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        compute_t d_max_a_phi_q_pre_total = 0;
+        compute_t d_q_q_phi_q_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
+        }
+        block_sum(d_max_a_phi_q_pre_total, d_q_q_phi_q_pre_total);
+        const compute_t d_max_a_phi_q_pre = d_max_a_phi_q_pre_total;
+        const compute_t d_q_q_phi_q_pre = d_q_q_phi_q_pre_total;
+
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
+        if (threadIdx.x == 0) {
+            d_q_q_at[iT * B + iB] = storage_t(d_q_q);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
+        }
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
+{
+    // through q = (W_q @ x) / D ** 0.25
+    const compute_t d_q = d_q_a + 2 * d_q_q * q;
+    d_W_q_x = d_q / pow(D_, compute_t(0.25));
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_q_a_at, const storage_t* __restrict__ d_q_q_at,
+    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_W_q_x_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t d_W_q_x;
+        states_backward_before_point(
+            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_q_at[iT * B + iB]),
+            compute_t(q2_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_q_x);
+        d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_z_next, const compute_t d_z_phi_q, const compute_t phi_q, compute_t& d_z,
+    compute_t& d_z_prev)
+{
+    // through z = z[t-1] + phi_k
+    d_z = d_z_next + d_z_phi_q * phi_q;
+    d_z_prev = d_z;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_phi_q_at,
+    const storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ d_z_at)
+{
+    const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M;
+        const int64 iM = n % M;
+        compute_t d_z_next = compute_t(d_z_prev_rows_at[((T % 2) * B + iB) * M + iM]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_z, d_z_prev;
+            states_backward_sequence_point(
+                d_z_next,
+                compute_t(d_z_phi_q_at[t * B + iB]),
+                compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+                d_z, d_z_prev);
+            d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
+            d_z_next = d_z_prev;
+        }
+        d_z_prev_rows_at[((0 % 2) * B + iB) * M + iM] = storage_t(d_z_next);
+    }
+}
+
+__device__ inline void states_backward_sequence2_point(
+    const compute_t d_S_next, const compute_t d_S_phi_q, const compute_t phi_q, compute_t& d_S,
+    compute_t& d_S_prev)
+{
+    // through S = S[t-1] + outer(v, phi_k)
+    d_S = d_S_next + d_S_phi_q * phi_q;
+    d_S_prev = d_S;
+}
+
+extern "C" __global__ void states_backward_sequence2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_phi_q_at,
+    const storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ d_S_at)
+{
+    const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / M / H;
+        const int64 iH = n / M % H;
+        const int64 iM = n % M;
+        compute_t d_S_next = compute_t(d_S_prev_rows_at[(((T % 2) * B + iB) * H + iH) * M + iM]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_S, d_S_prev;
+            states_backward_sequence2_point(
+                d_S_next,
+                compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
+                compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+                d_S, d_S_prev);
+            d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
+            d_S_next = d_S_prev;
+        }
+        d_S_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * M + iM] = storage_t(d_S_next);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v2_at,
+    storage_t* __restrict__ d_phi_k_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void states_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_k_v_phi_k_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ phi_k2_at, storage_t* __restrict__ d_phi_k_pre_at,
+    storage_t* __restrict__ d_k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_k_k_phi_k_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
+        }
+        block_sum(d_k_k_phi_k_pre_total);
+        const compute_t d_k_k_phi_k_pre = d_k_k_phi_k_pre_total;
+
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+        if (threadIdx.x == 0) {
+            d_k_k_at[iT * B + iB] = storage_t(d_k_k);
+        }
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
+    compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / D ** 0.25
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
+    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_k_x_v_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t d_W_k_x;
+        states_backward_after_point(
+            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k2_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
+    }
+}
+
+// through S = S[t-1] + outer(v, phi_k)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k2_at,
+    storage_t* __restrict__ d_W_k_x_v_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
+            const int64 iM = k;
+            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
+                * compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
+{
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_x_W_k_x_v_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+__device__ inline void states_backward_finish_point(
+    const compute_t d_Omega_a, const compute_t d_Omega_Omega_k, compute_t& d_Omega)
+{
+    d_Omega = d_Omega_a + d_Omega_Omega_k;
+}
+
+extern "C" __global__ void states_backward_finish(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_Omega_a_at, const storage_t* __restrict__ d_Omega_Omega_k_at,
+    storage_t* __restrict__ d_Omega_at)
+{
+    const int64 count = M * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iM = n / D;
+        const int64 iD = n % D;
+        compute_t d_Omega;
+        states_backward_finish_point(
+            compute_t(d_Omega_a_at[iM * D + iD]),
+            compute_t(d_Omega_Omega_k_at[iM * D + iD]),
+            d_Omega);
+        d_Omega_at[iM * D + iD] = storage_t(d_Omega);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -39,6 +39,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,14 +69,36 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, M, D, seed=0, dtype=np.float32):
@@ -91,13 +114,15 @@ def init(I, H, M, D, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -105,9 +130,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -122,7 +153,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -286,7 +355,19 @@ def train_passes(size, dtype):
 
     def results():
         last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "S_phi_q": S_phi_q,
+            "z_phi_q": z_phi_q,
+            "S_rows": S_rows,
+            "z_rows": z_rows,
+            "phi_q": phi_q,
+            "a_argmax": a_argmax,
+            "q": q,
+            "v": v,
+            "x": x,
+            "phi_k": phi_k,
+            "k": k,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -410,6 +491,287 @@ def train_passes(size, dtype):
         product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
         backward_after2()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_q": d_W_q.copy(),
+            "W_k": d_W_kv[:D].copy(),
+            "W_v": d_W_kv[D:D + H].copy(),
+            "Omega": d_Omega.copy(),
+        }
+        dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * D + H), dtype)
+    q = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
+    y = cp.empty((T, B, H), dtype)
+    states_forward_before_rows = kernel(
+        "states_forward_before_rows", "rows", T * B, D,
+        W_q_x_W_k_x_v, q, k, q_q, k_k,
+    )
+    states_forward_before_rows2 = kernel(
+        "states_forward_before_rows2", "rows", T * B, M,
+        a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H * M, 1,
+        W_q_x_W_k_x_v, phi_k, S_rows,
+    )
+    states_forward_sequence2 = kernel(
+        "states_forward_sequence2", "each", B * M, 1,
+        z_rows, phi_k,
+    )
+    states_forward_after_sum = kernel(
+        "states_forward_after_sum", "rows", T * B * H, M,
+        S_rows, phi_q, S_phi_q,
+    )
+    states_forward_after_sum2 = kernel(
+        "states_forward_after_sum2", "rows", T * B, M,
+        z_rows, phi_q, z_phi_q,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        S_phi_q, z_phi_q, y,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        S_rows[0] = state["S"]
+        z_rows[0] = state["z"]
+
+    def before():
+        W_qkv[..., :D] = W_q.T
+        W_qkv[..., D:2 * D] = W_k.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
+        states_forward_before_rows()
+        # a = Omega @ q
+        product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
+        states_forward_before_rows2()
+
+    def loop():
+        states_forward_sequence()
+        states_forward_sequence2()
+
+    def after():
+        # y = (S @ phi_q) / dot(z, phi_q)
+        states_forward_after_sum()
+        # y = (S @ phi_q) / dot(z, phi_q)
+        states_forward_after_sum2()
+        states_forward_after()
+
+    def results():
+        last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "z_rows": z_rows.copy(), "S_rows": S_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    z_rows = cp.empty((T + 1, B, M), dtype)
+    S_rows = cp.empty((T + 1, B, H, M), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_q = cp.empty((D, I), dtype)
+    W_k = cp.empty((D, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    Omega = cp.empty((M, D), dtype)
+    d_S_prev_rows = cp.empty((2, B, H, M), dtype)
+    d_z_prev_rows = cp.empty((2, B, M), dtype)
+    W_qkv2 = cp.empty((I, 2 * D + H), dtype)
+    W_kv = cp.empty((D + H, I), dtype)
+    W_q_x_W_k_x_v2 = cp.empty((T, B, 2 * D + H), dtype)
+    q2 = cp.empty((T, B, D), dtype)
+    k2 = cp.empty((T, B, D), dtype)
+    a2 = cp.empty((T, B, M), dtype)
+    q_q2 = cp.empty((T, B), dtype)
+    a_argmax2 = cp.empty((T, B, M), dtype)
+    phi_q2 = cp.empty((T, B, M), dtype)
+    Omega_k2 = cp.empty((T, B, M), dtype)
+    k_k2 = cp.empty((T, B), dtype)
+    phi_k2 = cp.empty((T, B, M), dtype)
+    S_phi_q2 = cp.empty((T, B, H), dtype)
+    z_phi_q2 = cp.empty((T, B), dtype)
+    d_z_phi_q = cp.empty((T, B), dtype)
+    d_S_phi_q = cp.empty((T, B, H), dtype)
+    d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
+    d_phi_q_pre = cp.empty((T, B, M), dtype)
+    d_q_q = cp.empty((T, B), dtype)
+    d_a = cp.empty((T, B, M), dtype)
+    d_q_a = cp.empty((T, B, D), dtype)
+    d_W_q_x = cp.empty((T, B, D), dtype)
+    d_x_W_q_x = cp.empty((T, B, I), dtype)
+    d_z = cp.empty((T, B, M), dtype)
+    d_S = cp.empty((T, B, H, M), dtype)
+    d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
+    d_phi_k_pre = cp.empty((T, B, M), dtype)
+    d_k_k = cp.empty((T, B), dtype)
+    d_W_k_x_v = cp.empty((T, B, D + H), dtype)
+    d_k_Omega_k = cp.empty((T, B, D), dtype)
+    d_x_W_k_x_v = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_q = cp.empty((D, I), dtype)
+    d_W_kv = cp.empty((D + H, I), dtype)
+    d_Omega_a = cp.empty((M, D), dtype)
+    d_Omega_Omega_k = cp.empty((M, D), dtype)
+    d_Omega = cp.empty((M, D), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, D,
+        W_q_x_W_k_x_v2, q2, k2, q_q2, k_k2,
+    )
+    states_backward_before_rows2 = kernel(
+        "states_backward_before_rows2", "rows", T * B, M,
+        a2, q_q2, Omega_k2, k_k2, z_rows, a_argmax2, phi_q2, phi_k2, z_phi_q2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * H, M,
+        S_rows, phi_q2, S_phi_q2,
+    )
+    states_backward_before_rows3 = kernel(
+        "states_backward_before_rows3", "rows", T * B, H,
+        dy, S_phi_q2, z_phi_q2, d_z_phi_q, d_S_phi_q,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", "rows", T * B * M, H,
+        d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    states_backward_before_rows4 = kernel(
+        "states_backward_before_rows4", "rows", T * B, M,
+        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q2, a_argmax2, d_phi_q_pre, d_q_q, d_a,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * D, 1,
+        d_q_a, d_q_q, q2, d_W_q_x,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * M, 1,
+        d_z_prev_rows, d_z_phi_q, phi_q2, d_z,
+    )
+    states_backward_sequence2 = kernel(
+        "states_backward_sequence2", "each", B * H * M, 1,
+        d_S_prev_rows, d_S_phi_q, phi_q2, d_S,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", T * B * M, H,
+        d_S, W_q_x_W_k_x_v2, d_phi_k_v_phi_k,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B, M,
+        d_phi_k_v_phi_k, d_z, phi_k2, d_phi_k_pre, d_k_k,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * D, 1,
+        d_k_Omega_k, d_k_k, k2, d_W_k_x_v,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", T * B * H, M,
+        d_S, phi_k2, d_W_k_x_v,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_W_k_x_v, d_x_W_q_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", M * D, 1,
+        d_Omega_a, d_Omega_Omega_k, d_Omega,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        z_rows[...] = tape.arrays["z_rows"]
+        S_rows[...] = tape.arrays["S_rows"]
+        dy[...] = cotangents["y"]
+        W_q[...] = params["W_q"]
+        W_k[...] = params["W_k"]
+        W_v[...] = params["W_v"]
+        Omega[...] = params["Omega"]
+        d_S_prev_rows[T % 2] = dstate["S"]
+        d_z_prev_rows[T % 2] = dstate["z"]
+
+    def before():
+        W_qkv2[..., :D] = W_q.T
+        W_qkv2[..., D:2 * D] = W_k.T
+        W_qkv2[..., 2 * D:2 * D + H] = W_v.T
+        W_kv[:D] = W_qkv2[:, D:2 * D].T
+        W_kv[D:D + H] = W_qkv2[:, 2 * D:2 * D + H].T
+        product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * D + H))
+        states_backward_before_rows()
+        # through a = Omega @ q
+        product(q2.reshape(-1, D), Omega.T, a2.reshape(-1, M))
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(k2.reshape(-1, D), Omega.T, Omega_k2.reshape(-1, M))
+        states_backward_before_rows2()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        states_backward_before_sum()
+        states_backward_before_rows3()
+        # through y = (S @ phi_q) / dot(z, phi_q)
+        states_backward_before_sum2()
+        states_backward_before_rows4()
+        # through a = Omega @ q
+        product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
+        states_backward_before()
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
+
+    def loop():
+        states_backward_sequence()
+        states_backward_sequence2()
+
+    def after():
+        # through S = S[t-1] + outer(v, phi_k)
+        states_backward_after_sum()
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
+        # through a = Omega @ q
+        product(d_a.reshape(-1, M).T, q2.reshape(-1, D), d_Omega_a)
+        states_backward_after_rows()
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
+        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(d_phi_k_pre.reshape(-1, M).T, k2.reshape(-1, D), d_Omega_Omega_k)
+        states_backward_after()
+        # through S = S[t-1] + outer(v, phi_k)
+        states_backward_after_sum2()
+        product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
+        states_backward_after2()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1364,6 +1726,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1418,7 +1804,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

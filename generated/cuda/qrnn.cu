@@ -41,10 +41,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -317,6 +318,298 @@ extern "C" __global__ void backward_after3(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_before_point(
+    const compute_t x, compute_t& x_now)
+{
+    x_now = x;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ x_now_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t x_now;
+        states_forward_before_point(
+            compute_t(x_at[(iT * B + iB) * I + iI]),
+            x_now);
+        x_now_rows_at[((iT + 1) * B + iB) * I + iI] = storage_t(x_now);
+    }
+}
+
+__device__ inline void states_forward_before2_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, compute_t& z, compute_t& f, compute_t& o)
+{
+    // z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+}
+
+extern "C" __global__ void states_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_zfo_x_at, const storage_t* __restrict__ W_zfo_x_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o;
+        states_forward_before2_point(
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            z, f, o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t f, const compute_t c_prev, const compute_t z, compute_t& c)
+{
+    // c = f * c[t-1] + (1 - f) * z
+    c = f * c_prev + (1 - f) * z;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t c_prev = compute_t(c_rows_at[(0 * B + iB) * H + iH]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t c;
+            states_forward_sequence_point(
+                compute_t(f_at[(t * B + iB) * H + iH]),
+                c_prev,
+                compute_t(z_at[(t * B + iB) * H + iH]),
+                c);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            c_prev = c;
+        }
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t o, const compute_t c, compute_t& h)
+{
+    // h = o * c
+    h = o * c;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ h_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_after_point(
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            h);
+        h_at[(iT * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t V_z_x, const compute_t W_z_x, const compute_t V_f_x, const compute_t W_f_x,
+    const compute_t V_o_x, const compute_t W_o_x, const compute_t dy, const compute_t c, compute_t& z,
+    compute_t& f, compute_t& o, compute_t& d_o_pre)
+{
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t z_pre = V_z_x + W_z_x;
+    z = tanh(z_pre);
+    // through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t f_pre = V_f_x + W_f_x;
+    f = sigmoid(f_pre);
+    // through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+    const compute_t o_pre = V_o_x + W_o_x;
+    o = sigmoid(o_pre);
+    const compute_t d_o = dy * c;
+    d_o_pre = o * (1 - o) * d_o;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ V_zfo_x2_at, const storage_t* __restrict__ W_zfo_x2_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ z2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ o2_at,
+    storage_t* __restrict__ d_o_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t z, f, o, d_o_pre;
+        states_backward_before_point(
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(dy_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
+            z, f, o, d_o_pre);
+        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_c_next, const compute_t dy, const compute_t o, const compute_t f, compute_t& d_c,
+    compute_t& d_c_prev)
+{
+    // through c = f * c[t-1] + (1 - f) * z
+    d_c = d_c_next + dy * o;
+    d_c_prev = f * d_c;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_c_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_c_next = compute_t(d_c_prev_rows_at[((T % 2) * B + iB) * H + iH]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_c, d_c_prev;
+            states_backward_sequence_point(
+                d_c_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(o2_at[(t * B + iB) * H + iH]),
+                compute_t(f2_at[(t * B + iB) * H + iH]),
+                d_c, d_c_prev);
+            d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
+            d_c_next = d_c_prev;
+        }
+        d_c_prev_rows_at[((0 % 2) * B + iB) * H + iH] = storage_t(d_c_next);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_c, const compute_t c_prev, const compute_t z, const compute_t f, compute_t& d_f_pre,
+    compute_t& d_z_pre)
+{
+    // through f = sigmoid(V_f @ x[t-1] + W_f @ x)
+    const compute_t d_f = d_c * (c_prev - z);
+    const compute_t s1 = 1 - f;
+    d_f_pre = f * d_f * s1;
+    // through z = tanh(V_z @ x[t-1] + W_z @ x)
+    const compute_t d_z = d_c * s1;
+    d_z_pre = (1 - square(z)) * d_z;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ f2_at,
+    storage_t* __restrict__ d_zf_pre_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_f_pre, d_z_pre;
+        states_backward_after_point(
+            compute_t(d_c_at[(iT * B + iB) * H + iH]),
+            compute_t(c_rows_at[(iT * B + iB) * H + iH]),
+            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            d_f_pre, d_z_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_prev_V_zf_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
+{
+    d_x_prev = d_x_prev_V_zf_x + d_x_prev_V_o_x;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_prev_V_zf_x_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    storage_t* __restrict__ d_x_prev_rows_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x_prev;
+        states_backward_after2_point(
+            compute_t(d_x_prev_V_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            d_x_prev);
+        d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
+    }
+}
+
+__device__ inline void states_backward_after3_point(
+    const compute_t d_x_W_zf_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
+{
+    d_x = d_x_W_zf_x + d_x_W_o_x + d_x_next;
+}
+
+extern "C" __global__ void states_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_W_zf_x_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after3_point(
+            compute_t(d_x_W_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -34,6 +34,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,14 +66,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -90,13 +113,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -104,9 +129,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -121,7 +152,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -264,7 +333,14 @@ def train_passes(size, dtype):
 
     def results():
         last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
-        return h.copy(), last
+        return h.copy(), last, {
+            "c_rows": c_rows,
+            "o": o,
+            "f": f,
+            "x_now_rows": x_now_rows,
+            "x": x,
+            "z": z,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -341,6 +417,203 @@ def train_passes(size, dtype):
         product(d_zf_pre.reshape(-1, 2 * H), W_zf, d_x_W_zf_x.reshape(-1, I))
         backward_after2()
         backward_after3()
+
+    def results():
+        dparams = {
+            "V_z": d_V_zf[:H].copy(),
+            "W_z": d_W_zf[:H].copy(),
+            "V_f": d_V_zf[H:2 * H].copy(),
+            "W_f": d_W_zf[H:2 * H].copy(),
+            "V_o": d_V_o.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dstart = {"c": d_c_prev_rows[0].copy(), "x": d_x_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
+    W_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    V_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", "each", T * B * H, 1,
+        V_zfo_x, W_zfo_x, z, f, o,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H, 1,
+        f, c_rows, z,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        o, c_rows, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        c_rows[0] = state["c"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        W_zfo[..., :H] = W_z.T
+        W_zfo[..., H:2 * H] = W_f.T
+        W_zfo[..., 2 * H:3 * H] = W_o.T
+        V_zfo[..., :H] = V_z.T
+        V_zfo[..., H:2 * H] = V_f.T
+        V_zfo[..., 2 * H:3 * H] = V_o.T
+        product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
+        states_forward_before()
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
+        states_forward_before2()
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        states_forward_after()
+
+    def results():
+        last = {"c": c_rows[T].copy(), "x": x_now_rows[T].copy()}
+        return h.copy(), last, {"x": x.copy(), "x_now_rows": x_now_rows.copy(), "c_rows": c_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    V_z = cp.empty((H, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    V_f = cp.empty((H, I), dtype)
+    W_f = cp.empty((H, I), dtype)
+    V_o = cp.empty((H, I), dtype)
+    W_o = cp.empty((H, I), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    W_zfo2 = cp.empty((I, 3 * H), dtype)
+    V_zfo2 = cp.empty((I, 3 * H), dtype)
+    WV_o = cp.empty((H, 2 * I), dtype)
+    V_zf = cp.empty((2 * H, I), dtype)
+    W_zf = cp.empty((2 * H, I), dtype)
+    W_zfo_x2 = cp.empty((T, B, 3 * H), dtype)
+    V_zfo_x2 = cp.empty((T, B, 3 * H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    f2 = cp.empty((T, B, H), dtype)
+    o2 = cp.empty((T, B, H), dtype)
+    d_o_pre = cp.empty((T, B, H), dtype)
+    d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_zf_pre = cp.empty((T, B, 2 * H), dtype)
+    d_V_zf = cp.empty((2 * H, I), dtype)
+    d_W_zf = cp.empty((2 * H, I), dtype)
+    d_V_o = cp.empty((H, I), dtype)
+    d_W_o = cp.empty((H, I), dtype)
+    d_x_prev_V_zf_x = cp.empty((T, B, I), dtype)
+    d_x_W_zf_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        V_zfo_x2, W_zfo_x2, dy, c_rows, z2, f2, o2, d_o_pre,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H, 1,
+        d_c_prev_rows, dy, o2, f2, d_c,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_c, c_rows, z2, f2, d_zf_pre,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_prev_V_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", "each", T * B * I, 1,
+        d_x_W_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        x_now_rows[...] = tape.arrays["x_now_rows"]
+        c_rows[...] = tape.arrays["c_rows"]
+        dy[...] = cotangents["h"]
+        V_z[...] = params["V_z"]
+        W_z[...] = params["W_z"]
+        V_f[...] = params["V_f"]
+        W_f[...] = params["W_f"]
+        V_o[...] = params["V_o"]
+        W_o[...] = params["W_o"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+        d_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        W_zfo2[..., :H] = W_z.T
+        W_zfo2[..., H:2 * H] = W_f.T
+        W_zfo2[..., 2 * H:3 * H] = W_o.T
+        V_zfo2[..., :H] = V_z.T
+        V_zfo2[..., H:2 * H] = V_f.T
+        V_zfo2[..., 2 * H:3 * H] = V_o.T
+        WV_o[..., :I] = W_o
+        WV_o[..., I:2 * I] = V_o
+        V_zf[:H] = V_zfo2[:, :H].T
+        V_zf[H:2 * H] = V_zfo2[:, H:2 * H].T
+        W_zf[:H] = W_zfo2[:, :H].T
+        W_zf[H:2 * H] = W_zfo2[:, H:2 * H].T
+        product(x.reshape(-1, I), W_zfo2, W_zfo_x2.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo2, V_zfo_x2.reshape(-1, 3 * H))
+        states_backward_before()
+        product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x_now_rows[:-1].reshape(-1, I), d_V_o)
+        # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
+        product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
+        states_backward_after()
+        product(d_zf_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_zf)
+        product(d_zf_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zf)
+        product(d_zf_pre.reshape(-1, 2 * H), V_zf, d_x_prev_V_zf_x.reshape(-1, I))
+        product(d_zf_pre.reshape(-1, 2 * H), W_zf, d_x_W_zf_x.reshape(-1, I))
+        states_backward_after2()
+        states_backward_after3()
 
     def results():
         dparams = {
@@ -1163,6 +1436,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1217,7 +1514,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -81,10 +81,11 @@ __device__ inline compute_t column_sum(compute_t a)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -96,8 +97,8 @@ __device__ inline void forward_once_point(
 }
 
 extern "C" __global__ void forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ k_a_sqrt_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -120,9 +121,10 @@ __device__ inline void forward_before_point(
 }
 
 extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ W_ka_kb_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ W_ka_kb_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -151,17 +153,18 @@ __device__ inline void forward_before2_point(
 }
 
 extern "C" __global__ void forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C_at,
-    storage_t* __restrict__ D_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_pre_at,
+    storage_t* __restrict__ C_at, storage_t* __restrict__ D_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / K;
         const int64 iK = n % K;
         compute_t C_pre, C, D;
         forward_before2_point(
-            compute_t(iT),
+            compute_t(first_step + iT),
             compute_t(theta_at[iK]),
             C_pre, C, D);
         C_pre_at[iT * K + iK] = storage_t(C_pre);
@@ -184,8 +187,8 @@ __device__ inline void forward_before3_point(
 }
 
 extern "C" __global__ void forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
@@ -224,10 +227,10 @@ __device__ inline void forward_sequence_point(
 }
 
 extern "C" __global__ void forward_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ S_b_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ q_a_q_b_v_at,
+    const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -255,10 +258,11 @@ extern "C" __global__ void forward_sequence(
 }
 
 extern "C" __global__ void forward_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ y_arg_at, const storage_t* __restrict__ S_b_rows_at,
+    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ S_a_y_arg_at,
+    storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -293,9 +297,9 @@ __device__ inline void forward_after_point(
 }
 
 extern "C" __global__ void forward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_y_arg_at, const storage_t* __restrict__ S_b_y_arg2_at,
-    storage_t* __restrict__ y_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_y_arg_at,
+    const storage_t* __restrict__ S_b_y_arg2_at, storage_t* __restrict__ y_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -313,9 +317,9 @@ extern "C" __global__ void forward_after(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_b_rows_at,
-    storage_t* __restrict__ d_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ d_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -334,9 +338,9 @@ extern "C" __global__ void backward_before_sum(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_a_rows_at,
-    storage_t* __restrict__ d_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ d_y_arg_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -355,9 +359,9 @@ extern "C" __global__ void backward_before_sum2(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_D_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -378,9 +382,9 @@ extern "C" __global__ void backward_before_sum3(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_D_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -401,9 +405,9 @@ extern "C" __global__ void backward_before_sum4(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_C_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -424,9 +428,9 @@ extern "C" __global__ void backward_before_sum5(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_C_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -455,8 +459,9 @@ __device__ inline void backward_before_point(
 }
 
 extern "C" __global__ void backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C2_at, storage_t* __restrict__ D2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C2_at,
+    storage_t* __restrict__ D2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -490,8 +495,8 @@ __device__ inline void backward_before2_point(
 }
 
 extern "C" __global__ void backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
     const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ d_y_arg_at,
     const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
@@ -537,11 +542,11 @@ __device__ inline void backward_sequence_point(
 }
 
 extern "C" __global__ void backward_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ d_S_b_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_S_a_prev_rows_at,
-    const storage_t* __restrict__ y_arg3_at, storage_t* __restrict__ d_S_b_at,
-    storage_t* __restrict__ d_S_a_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ d_S_b_prev_rows_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg22_at,
+    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg3_at,
+    storage_t* __restrict__ d_S_b_at, storage_t* __restrict__ d_S_a_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -572,9 +577,9 @@ extern "C" __global__ void backward_sequence(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -593,9 +598,9 @@ extern "C" __global__ void backward_after_sum(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -614,9 +619,9 @@ extern "C" __global__ void backward_after_sum2(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_D_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_D_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -637,9 +642,9 @@ extern "C" __global__ void backward_after_sum3(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_D_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_D_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -660,9 +665,9 @@ extern "C" __global__ void backward_after_sum4(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_C_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_C_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -683,9 +688,9 @@ extern "C" __global__ void backward_after_sum5(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_C_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_C_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -717,12 +722,13 @@ __device__ inline void backward_after_point(
 }
 
 extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_D_S_a_arg1_at, const storage_t* __restrict__ d_D_S_b_arg1_at,
-    const storage_t* __restrict__ d_D_y_arg_at, const storage_t* __restrict__ d_D_y_arg2_at,
-    const storage_t* __restrict__ d_C_S_a_arg1_at, const storage_t* __restrict__ d_C_S_b_arg1_at,
-    const storage_t* __restrict__ d_C_y_arg_at, const storage_t* __restrict__ d_C_y_arg2_at,
-    const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ d_C_pre_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_D_S_a_arg1_at,
+    const storage_t* __restrict__ d_D_S_b_arg1_at, const storage_t* __restrict__ d_D_y_arg_at,
+    const storage_t* __restrict__ d_D_y_arg2_at, const storage_t* __restrict__ d_C_S_a_arg1_at,
+    const storage_t* __restrict__ d_C_S_b_arg1_at, const storage_t* __restrict__ d_C_y_arg_at,
+    const storage_t* __restrict__ d_C_y_arg2_at, const storage_t* __restrict__ C_pre_at,
+    storage_t* __restrict__ d_C_pre_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -746,16 +752,17 @@ extern "C" __global__ void backward_after(
 
 // through C = cos(t * theta)
 extern "C" __global__ void backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
 {
+    const int64 first_step = *first_step_at;
     for (int64 n = blockIdx.x; n < K; n += gridDim.x) {
         const int64 iK = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < T; k += blockDim.x) {
             const int64 iT = k;
             total += compute_t(d_C_pre_at[iT * K + iK])
-                * compute_t(iT);
+                * compute_t(first_step + iT);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_theta_at[iK] = storage_t(total);
@@ -776,10 +783,11 @@ __device__ inline void backward_after2_point(
 }
 
 extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D2_at,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C2_at,
-    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ D2_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ C2_at, const storage_t* __restrict__ k_a_sqrt_at,
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -800,10 +808,11 @@ extern "C" __global__ void backward_after2(
 }
 
 extern "C" __global__ void backward_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg12_at,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg12_at,
-    storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_v_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    storage_t* __restrict__ d_v_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -839,9 +848,9 @@ __device__ inline void backward_after3_point(
 }
 
 extern "C" __global__ void backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    const storage_t* __restrict__ d_v_v_S_b_arg1_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -864,9 +873,10 @@ __device__ inline void backward_after4_point(
 }
 
 extern "C" __global__ void backward_after4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at, const storage_t* __restrict__ d_x_q_a_at,
-    const storage_t* __restrict__ d_x_q_b_at, storage_t* __restrict__ d_x_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at,
+    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_q_b_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -885,6 +895,870 @@ extern "C" __global__ void backward_after4(
 
 #endif  // SYMRNN_TRAIN
 
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" __global__ void states_forward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t k_a_sqrt;
+        states_forward_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+__device__ inline void states_forward_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" __global__ void states_forward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ k_b_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t k_a, k_b;
+        states_forward_before_point(
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            k_a, k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+__device__ inline void states_forward_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C, compute_t& D)
+{
+    // C = cos(t * theta)
+    const compute_t C_pre = t_ * theta;
+    C = cos(C_pre);
+    // D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" __global__ void states_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_at,
+    storage_t* __restrict__ D_at)
+{
+    const int64 first_step = *first_step_at;
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t C, D;
+        states_forward_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C, D);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+__device__ inline void states_forward_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, compute_t& S_a_arg1, compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+}
+
+extern "C" __global__ void states_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2;
+        states_forward_before3_point(
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+    }
+}
+
+__device__ inline void states_forward_sequence_point(
+    const compute_t v, const compute_t S_a_arg1, const compute_t gamma, const compute_t S_a_prev,
+    const compute_t S_b_arg1, const compute_t S_b_prev, compute_t& S_a, compute_t& S_b)
+{
+    // S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    const compute_t v_S_a_arg1 = v * S_a_arg1;
+    S_a = gamma * S_a_prev + v_S_a_arg1;
+    // S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    const compute_t v_S_b_arg1 = v * S_b_arg1;
+    S_b = gamma * S_b_prev + v_S_b_arg1;
+}
+
+extern "C" __global__ void states_forward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t S_a_prev = compute_t(S_a_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        compute_t S_b_prev = compute_t(S_b_rows_at[((0 * B + iB) * H + iH) * K + iK]);
+        for (int64 t = 0; t < T; ++t) {
+            compute_t S_a, S_b;
+            states_forward_sequence_point(
+                compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
+                compute_t(0.96875),
+                S_a_prev,
+                compute_t(S_b_arg1_at[(t * B + iB) * K + iK]),
+                S_b_prev,
+                S_a, S_b);
+            S_a_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_a);
+            S_b_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S_b);
+            S_a_prev = S_a;
+            S_b_prev = S_b;
+        }
+    }
+}
+
+extern "C" __global__ void states_forward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ y_arg_at, const storage_t* __restrict__ S_b_rows_at,
+    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ S_a_y_arg_at,
+    storage_t* __restrict__ S_b_y_arg2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t S_a_y_arg_total = 0;
+        compute_t S_b_y_arg2_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+        }
+        block_sum(S_a_y_arg_total, S_b_y_arg2_total);
+        const compute_t S_a_y_arg = S_a_y_arg_total;
+        const compute_t S_b_y_arg2 = S_b_y_arg2_total;
+        if (threadIdx.x == 0) {
+            S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+            S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+        }
+    }
+}
+
+__device__ inline void states_forward_after_point(
+    const compute_t S_a_y_arg, const compute_t S_b_y_arg2, compute_t& y)
+{
+    // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y = S_a_y_arg + S_b_y_arg2;
+}
+
+extern "C" __global__ void states_forward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_y_arg_at,
+    const storage_t* __restrict__ S_b_y_arg2_at, storage_t* __restrict__ y_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t y;
+        states_forward_after_point(
+            compute_t(S_a_y_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(S_b_y_arg2_at[(iT * B + iB) * H + iH]),
+            y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+    }
+}
+
+__device__ inline void states_backward_once_point(
+    const compute_t K_, compute_t& k_a_sqrt)
+{
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    k_a_sqrt = sqrt(2 * K_);
+}
+
+extern "C" __global__ void states_backward_once(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt2_at)
+{
+    const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        compute_t k_a_sqrt;
+        states_backward_once_point(
+            compute_t(K),
+            k_a_sqrt);
+        k_a_sqrt2_at[0] = storage_t(k_a_sqrt);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ d_y_arg2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ d_y_arg_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dy_at[(iT * B + iB) * H + iH])
+                * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_D_y_arg_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_D_y_arg2_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_C_y_arg_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_C_y_arg_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+extern "C" __global__ void states_backward_before_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_C_y_arg2_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_C_y_arg2_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_ka_x, const compute_t k_a_sqrt, const compute_t W_kb_x, compute_t& k_a, compute_t& k_b)
+{
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t s1 = 1 / k_a_sqrt;
+    k_a = W_ka_x * s1;
+    // through k_b = (W_kb @ x) / sqrt(2 * K)
+    k_b = W_kb_x * s1;
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ k_a_sqrt2_at, storage_t* __restrict__ k_a2_at,
+    storage_t* __restrict__ k_b2_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t k_a, k_b;
+        states_backward_before_point(
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt2_at[0]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            k_a, k_b);
+        k_a2_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b2_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+    }
+}
+
+__device__ inline void states_backward_before2_point(
+    const compute_t t_, const compute_t theta, compute_t& C_pre, compute_t& C, compute_t& D)
+{
+    // through C = cos(t * theta)
+    C_pre = t_ * theta;
+    C = cos(C_pre);
+    // through D = sin(t * theta)
+    D = sin(C_pre);
+}
+
+extern "C" __global__ void states_backward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_pre2_at,
+    storage_t* __restrict__ C2_at, storage_t* __restrict__ D2_at)
+{
+    const int64 first_step = *first_step_at;
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t C_pre, C, D;
+        states_backward_before2_point(
+            compute_t(first_step + iT),
+            compute_t(theta_at[iK]),
+            C_pre, C, D);
+        C_pre2_at[iT * K + iK] = storage_t(C_pre);
+        C2_at[iT * K + iK] = storage_t(C);
+        D2_at[iT * K + iK] = storage_t(D);
+    }
+}
+
+__device__ inline void states_backward_before3_point(
+    const compute_t k_a, const compute_t C, const compute_t k_b, const compute_t D, const compute_t q_a,
+    const compute_t q_b, const compute_t d_y_arg, const compute_t d_y_arg2, compute_t& S_a_arg1,
+    compute_t& S_b_arg1, compute_t& y_arg, compute_t& y_arg2, compute_t& d_q_b, compute_t& d_q_a)
+{
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    S_a_arg1 = k_a * C - k_b * D;
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    S_b_arg1 = k_a * D + C * k_b;
+    // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+    y_arg = C * q_a - D * q_b;
+    y_arg2 = C * q_b + D * q_a;
+    // through q_b = W_qb @ x
+    d_q_b = C * d_y_arg2 - D * d_y_arg;
+    // through q_a = W_qa @ x
+    d_q_a = C * d_y_arg + D * d_y_arg2;
+}
+
+extern "C" __global__ void states_backward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a2_at, const storage_t* __restrict__ C2_at,
+    const storage_t* __restrict__ k_b2_at, const storage_t* __restrict__ D2_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
+    storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ y_arg3_at,
+    storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
+        states_backward_before3_point(
+            compute_t(k_a2_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_b2_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
+            compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
+            S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
+        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
+        d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
+    }
+}
+
+__device__ inline void states_backward_sequence_point(
+    const compute_t d_S_b_next, const compute_t dy, const compute_t y_arg2, const compute_t d_S_a_next,
+    const compute_t y_arg, const compute_t gamma, compute_t& d_S_b, compute_t& d_S_a, compute_t& d_S_a_prev,
+    compute_t& d_S_b_prev)
+{
+    // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+    d_S_b = d_S_b_next + dy * y_arg2;
+    // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+    d_S_a = dy * y_arg + d_S_a_next;
+    d_S_a_prev = gamma * d_S_a;
+    d_S_b_prev = gamma * d_S_b;
+}
+
+extern "C" __global__ void states_backward_sequence(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ d_S_b_prev_rows_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg22_at,
+    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg3_at,
+    storage_t* __restrict__ d_S_b_at, storage_t* __restrict__ d_S_a_at)
+{
+    const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / K / H;
+        const int64 iH = n / K % H;
+        const int64 iK = n % K;
+        compute_t d_S_b_next = compute_t(d_S_b_prev_rows_at[(((T % 2) * B + iB) * H + iH) * K + iK]);
+        compute_t d_S_a_next = compute_t(d_S_a_prev_rows_at[(((T % 2) * B + iB) * H + iH) * K + iK]);
+        for (int64 t = T - 1; t >= 0; --t) {
+            compute_t d_S_b, d_S_a, d_S_a_prev, d_S_b_prev;
+            states_backward_sequence_point(
+                d_S_b_next,
+                compute_t(dy_at[(t * B + iB) * H + iH]),
+                compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+                d_S_a_next,
+                compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+                compute_t(0.96875),
+                d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
+            d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
+            d_S_a_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_a);
+            d_S_b_next = d_S_b_prev;
+            d_S_a_next = d_S_a_prev;
+        }
+        d_S_b_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_b_next);
+        d_S_a_prev_rows_at[(((0 % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_a_next);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_S_b_arg1_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_S_a_arg1_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" __global__ void states_backward_after_sum3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_b2_at, storage_t* __restrict__ d_D_S_a_arg1_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" __global__ void states_backward_after_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_a2_at, storage_t* __restrict__ d_D_S_b_arg1_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_D_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+extern "C" __global__ void states_backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_a2_at, storage_t* __restrict__ d_C_S_a_arg1_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_C_S_a_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+extern "C" __global__ void states_backward_after_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_b2_at, storage_t* __restrict__ d_C_S_b_arg1_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
+    for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
+        const int64 n = first + threadIdx.x < count ? first + threadIdx.x : count - 1;
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
+            const int64 iB = k;
+            total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
+                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+        }
+        total = column_sum(total);
+        if (threadIdx.y == 0 && first + threadIdx.x < count)
+            d_C_S_b_arg1_at[iT * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_D_S_a_arg1, const compute_t d_D_S_b_arg1, const compute_t d_D_y_arg,
+    const compute_t d_D_y_arg2, const compute_t d_C_S_a_arg1, const compute_t d_C_S_b_arg1,
+    const compute_t d_C_y_arg, const compute_t d_C_y_arg2, const compute_t C_pre, compute_t& d_C_pre)
+{
+    // through D = sin(t * theta)
+    const compute_t d_D = d_D_S_b_arg1 - d_D_S_a_arg1 - d_D_y_arg + d_D_y_arg2;
+    // through C = cos(t * theta)
+    const compute_t d_C = d_C_S_a_arg1 + d_C_S_b_arg1 + d_C_y_arg + d_C_y_arg2;
+    d_C_pre = cos(C_pre) * d_D - sin(C_pre) * d_C;
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_D_S_a_arg1_at,
+    const storage_t* __restrict__ d_D_S_b_arg1_at, const storage_t* __restrict__ d_D_y_arg_at,
+    const storage_t* __restrict__ d_D_y_arg2_at, const storage_t* __restrict__ d_C_S_a_arg1_at,
+    const storage_t* __restrict__ d_C_S_b_arg1_at, const storage_t* __restrict__ d_C_y_arg_at,
+    const storage_t* __restrict__ d_C_y_arg2_at, const storage_t* __restrict__ C_pre2_at,
+    storage_t* __restrict__ d_C_pre_at)
+{
+    const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K;
+        const int64 iK = n % K;
+        compute_t d_C_pre;
+        states_backward_after_point(
+            compute_t(d_D_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_D_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_D_y_arg_at[iT * K + iK]),
+            compute_t(d_D_y_arg2_at[iT * K + iK]),
+            compute_t(d_C_S_a_arg1_at[iT * K + iK]),
+            compute_t(d_C_S_b_arg1_at[iT * K + iK]),
+            compute_t(d_C_y_arg_at[iT * K + iK]),
+            compute_t(d_C_y_arg2_at[iT * K + iK]),
+            compute_t(C_pre2_at[iT * K + iK]),
+            d_C_pre);
+        d_C_pre_at[iT * K + iK] = storage_t(d_C_pre);
+    }
+}
+
+// through C = cos(t * theta)
+extern "C" __global__ void states_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
+{
+    const int64 first_step = *first_step_at;
+    for (int64 n = blockIdx.x; n < K; n += gridDim.x) {
+        const int64 iK = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T; k += blockDim.x) {
+            const int64 iT = k;
+            total += compute_t(d_C_pre_at[iT * K + iK])
+                * compute_t(first_step + iT);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_theta_at[iK] = storage_t(total);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
+    const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
+{
+    // through k_b = (W_kb @ x) / sqrt(2 * K)
+    const compute_t d_k_b = d_S_b_arg1 * C - d_S_a_arg1 * D;
+    const compute_t s1 = 1 / k_a_sqrt;
+    d_W_kb_x = d_k_b * s1;
+    // through k_a = (W_ka @ x) / sqrt(2 * K)
+    const compute_t d_k_a = d_S_a_arg1 * C + D * d_S_b_arg1;
+    d_W_ka_x = d_k_a * s1;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ D2_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ C2_at, const storage_t* __restrict__ k_a_sqrt2_at,
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
+{
+    const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t d_W_kb_x, d_W_ka_x;
+        states_backward_after2_point(
+            compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(D2_at[iT * K + iK]),
+            compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
+            compute_t(C2_at[iT * K + iK]),
+            compute_t(k_a_sqrt2_at[0]),
+            d_W_kb_x, d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+    }
+}
+
+extern "C" __global__ void states_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    storage_t* __restrict__ d_v_v_S_b_arg1_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v_v_S_a_arg1_total = 0;
+        compute_t d_v_v_S_b_arg1_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+        }
+        block_sum(d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total);
+        const compute_t d_v_v_S_a_arg1 = d_v_v_S_a_arg1_total;
+        const compute_t d_v_v_S_b_arg1 = d_v_v_S_b_arg1_total;
+        if (threadIdx.x == 0) {
+            d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+            d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+        }
+    }
+}
+
+__device__ inline void states_backward_after3_point(
+    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
+}
+
+extern "C" __global__ void states_backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    const storage_t* __restrict__ d_v_v_S_b_arg1_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        states_backward_after3_point(
+            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+    }
+}
+
+__device__ inline void states_backward_after4_point(
+    const compute_t d_x_W_ka_x_W_kb_x_v, const compute_t d_x_q_a, const compute_t d_x_q_b, compute_t& d_x)
+{
+    d_x = d_x_W_ka_x_W_kb_x_v + d_x_q_a + d_x_q_b;
+}
+
+extern "C" __global__ void states_backward_after4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at,
+    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_q_b_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after4_point(
+            compute_t(d_x_W_ka_x_W_kb_x_v_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
+
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
 __device__ inline void infer_once_point(
@@ -895,8 +1769,8 @@ __device__ inline void infer_once_point(
 }
 
 extern "C" __global__ void infer_once(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ k_a_sqrt_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -919,9 +1793,10 @@ __device__ inline void infer_before_point(
 }
 
 extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -950,9 +1825,11 @@ __device__ inline void infer_before2_point(
 }
 
 extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_at, storage_t* __restrict__ D_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_at,
+    storage_t* __restrict__ D_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / K;
@@ -981,8 +1858,8 @@ __device__ inline void infer_before3_point(
 }
 
 extern "C" __global__ void infer_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
@@ -1021,10 +1898,10 @@ __device__ inline void infer_sequence_point(
 }
 
 extern "C" __global__ void infer_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ S_b_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1052,10 +1929,11 @@ extern "C" __global__ void infer_sequence(
 }
 
 extern "C" __global__ void infer_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ y_arg_at, const storage_t* __restrict__ S_b_rows_at,
+    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ S_a_y_arg_at,
+    storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -1090,9 +1968,9 @@ __device__ inline void infer_after_point(
 }
 
 extern "C" __global__ void infer_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_y_arg_at, const storage_t* __restrict__ S_b_y_arg2_at,
-    storage_t* __restrict__ y_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_y_arg_at,
+    const storage_t* __restrict__ S_b_y_arg2_at, storage_t* __restrict__ y_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1120,8 +1998,8 @@ __device__ inline void step_once_point(
 }
 
 extern "C" __global__ void step_once(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ k_a_sqrt_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1144,9 +2022,10 @@ __device__ inline void step_before_point(
 }
 
 extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ W_ka_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    const storage_t* __restrict__ W_kb_x_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ W_ka_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, const storage_t* __restrict__ W_kb_x_at,
+    storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1175,9 +2054,11 @@ __device__ inline void step_before2_point(
 }
 
 extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_at, storage_t* __restrict__ D_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_at,
+    storage_t* __restrict__ D_at)
 {
+    const int64 first_step = *first_step_at;
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / K;
@@ -1206,8 +2087,8 @@ __device__ inline void step_before3_point(
 }
 
 extern "C" __global__ void step_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ q_a_at, const storage_t* __restrict__ q_b_at,
     storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
@@ -1247,10 +2128,10 @@ __device__ inline void step_sequence_point(
 }
 
 extern "C" __global__ void step_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ v_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ S_b_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ v_at,
+    const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1278,10 +2159,11 @@ extern "C" __global__ void step_sequence(
 }
 
 extern "C" __global__ void step_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ y_arg_at, const storage_t* __restrict__ S_b_rows_at,
+    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ S_a_y_arg_at,
+    storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -1316,9 +2198,9 @@ __device__ inline void step_after_point(
 }
 
 extern "C" __global__ void step_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_y_arg_at, const storage_t* __restrict__ S_b_y_arg2_at,
-    storage_t* __restrict__ y_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_y_arg_at,
+    const storage_t* __restrict__ S_b_y_arg2_at, storage_t* __restrict__ y_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1346,8 +2228,8 @@ __device__ inline void jvp_once_point(
 }
 
 extern "C" __global__ void jvp_once(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ k_a_sqrt_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1382,11 +2264,11 @@ __device__ inline void jvp_before_point(
 }
 
 extern "C" __global__ void jvp_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
-    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
-    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
-    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_parts_x_at, const storage_t* __restrict__ k_a_sqrt_at,
+    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1424,9 +2306,9 @@ __device__ inline void jvp_before2_point(
 }
 
 extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
-    storage_t* __restrict__ dot_v_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_parts_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1459,10 +2341,10 @@ __device__ inline void jvp_before3_point(
 }
 
 extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ theta_at, const storage_t* __restrict__ dot_theta_at,
-    storage_t* __restrict__ C_at, storage_t* __restrict__ dot_C_at, storage_t* __restrict__ D_at,
-    storage_t* __restrict__ dot_D_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ dot_theta_at, storage_t* __restrict__ C_at,
+    storage_t* __restrict__ dot_C_at, storage_t* __restrict__ D_at, storage_t* __restrict__ dot_D_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1502,8 +2384,8 @@ __device__ inline void jvp_before4_point(
 }
 
 extern "C" __global__ void jvp_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
@@ -1564,12 +2446,13 @@ __device__ inline void jvp_sequence_point(
 }
 
 extern "C" __global__ void jvp_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ S_a_arg1_at, const storage_t* __restrict__ dot_v_at,
+    const storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    const storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ S_b_rows_at,
+    storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1608,14 +2491,15 @@ extern "C" __global__ void jvp_sequence(
 }
 
 extern "C" __global__ void jvp_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    const storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_y_arg_at,
-    const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    const storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_y_arg2_at,
-    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ dot_S_a_y_arg_S_a_at,
-    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at,
-    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at, storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ S_a_rows_at,
+    const storage_t* __restrict__ y_arg_at, const storage_t* __restrict__ dot_S_a_rows_at,
+    const storage_t* __restrict__ dot_y_arg_at, const storage_t* __restrict__ S_b_rows_at,
+    const storage_t* __restrict__ y_arg2_at, const storage_t* __restrict__ dot_S_b_rows_at,
+    const storage_t* __restrict__ dot_y_arg2_at, storage_t* __restrict__ S_a_y_arg_at,
+    storage_t* __restrict__ dot_S_a_y_arg_S_a_at, storage_t* __restrict__ dot_S_a_y_arg_y_arg_at,
+    storage_t* __restrict__ S_b_y_arg2_at, storage_t* __restrict__ dot_S_b_y_arg2_S_b_at,
+    storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -1676,8 +2560,8 @@ __device__ inline void jvp_after_point(
 }
 
 extern "C" __global__ void jvp_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dot_S_a_y_arg_S_a_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dot_S_a_y_arg_S_a_at,
     const storage_t* __restrict__ dot_S_a_y_arg_y_arg_at,
     const storage_t* __restrict__ dot_S_b_y_arg2_S_b_at,
     const storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at, const storage_t* __restrict__ S_a_y_arg_at,
@@ -1715,8 +2599,8 @@ __device__ inline void hvp_forward_once_point(
 }
 
 extern "C" __global__ void hvp_forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ k_a_sqrt_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1751,11 +2635,11 @@ __device__ inline void hvp_forward_before_point(
 }
 
 extern "C" __global__ void hvp_forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
-    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
-    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
-    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_parts_x_at, const storage_t* __restrict__ k_a_sqrt_at,
+    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1793,9 +2677,9 @@ __device__ inline void hvp_forward_before2_point(
 }
 
 extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
-    storage_t* __restrict__ dot_v_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_parts_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1828,10 +2712,11 @@ __device__ inline void hvp_forward_before3_point(
 }
 
 extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ theta_at, const storage_t* __restrict__ dot_theta_at,
-    storage_t* __restrict__ C_pre_at, storage_t* __restrict__ dot_C_pre_at, storage_t* __restrict__ C_at,
-    storage_t* __restrict__ dot_C_at, storage_t* __restrict__ D_at, storage_t* __restrict__ dot_D_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ theta_at,
+    const storage_t* __restrict__ dot_theta_at, storage_t* __restrict__ C_pre_at,
+    storage_t* __restrict__ dot_C_pre_at, storage_t* __restrict__ C_at, storage_t* __restrict__ dot_C_at,
+    storage_t* __restrict__ D_at, storage_t* __restrict__ dot_D_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1869,8 +2754,8 @@ __device__ inline void hvp_forward_before4_point(
 }
 
 extern "C" __global__ void hvp_forward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
@@ -1926,12 +2811,13 @@ __device__ inline void hvp_forward_sequence_point(
 }
 
 extern "C" __global__ void hvp_forward_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
-    const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ dot_S_a_rows_at,
-    const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ dot_S_b_rows_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ q_a_q_b_v_at,
+    const storage_t* __restrict__ S_a_arg1_at, const storage_t* __restrict__ dot_v_at,
+    const storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
+    storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
+    const storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ S_b_rows_at,
+    storage_t* __restrict__ dot_S_b_rows_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1971,9 +2857,9 @@ extern "C" __global__ void hvp_forward_sequence(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_b_rows_at,
-    storage_t* __restrict__ d_dot_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_b_rows_at, storage_t* __restrict__ d_dot_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -1992,9 +2878,9 @@ extern "C" __global__ void hvp_backward_before_sum(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_b_rows_at,
-    storage_t* __restrict__ d_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_S_b_rows_at, storage_t* __restrict__ d_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2013,9 +2899,9 @@ extern "C" __global__ void hvp_backward_before_sum2(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_a_rows_at,
-    storage_t* __restrict__ d_dot_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ S_a_rows_at, storage_t* __restrict__ d_dot_y_arg_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2034,9 +2920,9 @@ extern "C" __global__ void hvp_backward_before_sum3(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_a_rows_at,
-    storage_t* __restrict__ d_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_S_a_rows_at, storage_t* __restrict__ d_y_arg_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2055,9 +2941,9 @@ extern "C" __global__ void hvp_backward_before_sum4(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_D_dot_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_D_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2078,9 +2964,9 @@ extern "C" __global__ void hvp_backward_before_sum5(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_D_dot_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_D_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2101,9 +2987,9 @@ extern "C" __global__ void hvp_backward_before_sum6(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_D_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2124,9 +3010,9 @@ extern "C" __global__ void hvp_backward_before_sum7(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ dot_q_b_at,
-    storage_t* __restrict__ d_D_dot_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg_at,
+    const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ d_D_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2147,9 +3033,9 @@ extern "C" __global__ void hvp_backward_before_sum8(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_D_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2170,9 +3056,9 @@ extern "C" __global__ void hvp_backward_before_sum9(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ dot_q_a_at,
-    storage_t* __restrict__ d_D_dot_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg2_at,
+    const storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ d_D_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2193,9 +3079,9 @@ extern "C" __global__ void hvp_backward_before_sum10(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_C_dot_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_C_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2216,9 +3102,9 @@ extern "C" __global__ void hvp_backward_before_sum11(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_C_dot_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_C_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2239,9 +3125,9 @@ extern "C" __global__ void hvp_backward_before_sum12(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_C_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2262,9 +3148,9 @@ extern "C" __global__ void hvp_backward_before_sum13(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ dot_q_a_at,
-    storage_t* __restrict__ d_C_dot_y_arg_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg_at,
+    const storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ d_C_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2285,9 +3171,9 @@ extern "C" __global__ void hvp_backward_before_sum14(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_C_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2308,9 +3194,9 @@ extern "C" __global__ void hvp_backward_before_sum15(
 
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ dot_q_b_at,
-    storage_t* __restrict__ d_C_dot_y_arg2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_y_arg2_at,
+    const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ d_C_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2344,10 +3230,10 @@ __device__ inline void hvp_backward_before_point(
 }
 
 extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ C_pre_at, const storage_t* __restrict__ dot_C_pre_at,
-    storage_t* __restrict__ C2_at, storage_t* __restrict__ dot_C2_at, storage_t* __restrict__ D2_at,
-    storage_t* __restrict__ dot_D2_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ C_pre_at,
+    const storage_t* __restrict__ dot_C_pre_at, storage_t* __restrict__ C2_at,
+    storage_t* __restrict__ dot_C2_at, storage_t* __restrict__ D2_at, storage_t* __restrict__ dot_D2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2393,8 +3279,8 @@ __device__ inline void hvp_backward_before2_point(
 }
 
 extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C2_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D2_at,
@@ -2468,13 +3354,14 @@ __device__ inline void hvp_backward_sequence_point(
 }
 
 extern "C" __global__ void hvp_backward_sequence(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    storage_t* __restrict__ d_dot_S_b_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ d_S_b_prev_rows_at,
-    const storage_t* __restrict__ dot_y_arg2_at, storage_t* __restrict__ d_dot_S_a_prev_rows_at,
-    const storage_t* __restrict__ y_arg_at, storage_t* __restrict__ d_S_a_prev_rows_at,
-    const storage_t* __restrict__ dot_y_arg_at, storage_t* __restrict__ d_dot_S_b_at,
-    storage_t* __restrict__ d_S_b_at, storage_t* __restrict__ d_dot_S_a_at, storage_t* __restrict__ d_S_a_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, storage_t* __restrict__ d_dot_S_b_prev_rows_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg2_at,
+    storage_t* __restrict__ d_S_b_prev_rows_at, const storage_t* __restrict__ dot_y_arg2_at,
+    storage_t* __restrict__ d_dot_S_a_prev_rows_at, const storage_t* __restrict__ y_arg_at,
+    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ dot_y_arg_at,
+    storage_t* __restrict__ d_dot_S_b_at, storage_t* __restrict__ d_S_b_at,
+    storage_t* __restrict__ d_dot_S_a_at, storage_t* __restrict__ d_S_a_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2517,9 +3404,9 @@ extern "C" __global__ void hvp_backward_sequence(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2538,9 +3425,9 @@ extern "C" __global__ void hvp_backward_after_sum(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2559,9 +3446,9 @@ extern "C" __global__ void hvp_backward_after_sum2(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ dot_v_at,
-    storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_at,
+    const storage_t* __restrict__ dot_v_at, storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2580,9 +3467,9 @@ extern "C" __global__ void hvp_backward_after_sum3(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_dot_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_dot_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2601,9 +3488,9 @@ extern "C" __global__ void hvp_backward_after_sum4(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
-    storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2622,9 +3509,9 @@ extern "C" __global__ void hvp_backward_after_sum5(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ dot_v_at,
-    storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_at,
+    const storage_t* __restrict__ dot_v_at, storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -2643,9 +3530,9 @@ extern "C" __global__ void hvp_backward_after_sum6(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2666,9 +3553,9 @@ extern "C" __global__ void hvp_backward_after_sum7(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_dot_D_dot_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_dot_D_dot_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2689,9 +3576,9 @@ extern "C" __global__ void hvp_backward_after_sum8(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ dot_k_b_at,
-    storage_t* __restrict__ d_D_dot_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_arg1_at,
+    const storage_t* __restrict__ dot_k_b_at, storage_t* __restrict__ d_D_dot_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2712,9 +3599,9 @@ extern "C" __global__ void hvp_backward_after_sum9(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ dot_k_a_at,
-    storage_t* __restrict__ d_D_dot_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_arg1_at,
+    const storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ d_D_dot_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2735,9 +3622,9 @@ extern "C" __global__ void hvp_backward_after_sum10(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_dot_C_dot_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_dot_C_dot_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2758,9 +3645,9 @@ extern "C" __global__ void hvp_backward_after_sum11(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_dot_C_dot_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_dot_C_dot_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2781,9 +3668,9 @@ extern "C" __global__ void hvp_backward_after_sum12(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ dot_k_a_at,
-    storage_t* __restrict__ d_C_dot_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_arg1_at,
+    const storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ d_C_dot_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2804,9 +3691,9 @@ extern "C" __global__ void hvp_backward_after_sum13(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ dot_k_b_at,
-    storage_t* __restrict__ d_C_dot_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_b_arg1_at,
+    const storage_t* __restrict__ dot_k_b_at, storage_t* __restrict__ d_C_dot_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2851,8 +3738,8 @@ __device__ inline void hvp_backward_after_point(
 }
 
 extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at,
     const storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at,
@@ -2892,9 +3779,9 @@ extern "C" __global__ void hvp_backward_after(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_D_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_D_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2915,9 +3802,9 @@ extern "C" __global__ void hvp_backward_after_sum15(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_D_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_D_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2938,9 +3825,9 @@ extern "C" __global__ void hvp_backward_after_sum16(
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ d_C_S_a_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_C_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -2961,9 +3848,9 @@ extern "C" __global__ void hvp_backward_after_sum17(
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_b_at,
-    storage_t* __restrict__ d_C_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_C_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -3008,8 +3895,8 @@ __device__ inline void hvp_backward_after2_point(
 }
 
 extern "C" __global__ void hvp_backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_D_dot_S_a_arg1_at,
     const storage_t* __restrict__ d_dot_D_dot_S_b_arg1_at,
     const storage_t* __restrict__ d_dot_D_dot_y_arg_at, const storage_t* __restrict__ d_dot_D_dot_y_arg2_at,
     const storage_t* __restrict__ d_D_S_a_arg1_at, const storage_t* __restrict__ d_D_dot_S_a_arg1_at,
@@ -3065,8 +3952,8 @@ extern "C" __global__ void hvp_backward_after2(
 
 // through C = cos(t * theta)
 extern "C" __global__ void hvp_backward_after_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
 {
     for (int64 n = blockIdx.x; n < K; n += gridDim.x) {
         const int64 iK = n;
@@ -3082,14 +3969,15 @@ extern "C" __global__ void hvp_backward_after_sum19(
 }
 
 extern "C" __global__ void hvp_backward_after_rows(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ S_a_arg12_at,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ S_b_arg12_at,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ dot_S_a_arg12_at,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ dot_S_b_arg12_at,
-    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at, storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
-    storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
-    storage_t* __restrict__ d_v_v_S_b_arg1_at, storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_at,
+    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_dot_S_b_at,
+    const storage_t* __restrict__ S_b_arg12_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ dot_S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ dot_S_b_arg12_at, storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at,
+    storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    storage_t* __restrict__ d_v_dot_v_S_a_arg1_at, storage_t* __restrict__ d_v_v_S_b_arg1_at,
+    storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -3149,8 +4037,8 @@ __device__ inline void hvp_backward_after3_point(
 }
 
 extern "C" __global__ void hvp_backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at,
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at,
     const storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
     const storage_t* __restrict__ d_v_v_S_b_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at,
@@ -3183,10 +4071,11 @@ __device__ inline void hvp_backward_after4_point(
 }
 
 extern "C" __global__ void hvp_backward_after4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_q_a_at,
-    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at, const storage_t* __restrict__ d_x_q_b_at,
-    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at, storage_t* __restrict__ d_x_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_x_parts_at,
+    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_dot_q_a_W_qa_at,
+    const storage_t* __restrict__ d_x_q_b_at, const storage_t* __restrict__ d_x_dot_q_b_W_qb_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3218,13 +4107,13 @@ __device__ inline void hvp_backward_finish_point(
 }
 
 extern "C" __global__ void hvp_backward_finish(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_W_qa_q_a_at, const storage_t* __restrict__ d_W_qa_dot_q_a_x_at,
-    const storage_t* __restrict__ d_W_qb_q_b_at, const storage_t* __restrict__ d_W_qb_dot_q_b_x_at,
-    const storage_t* __restrict__ d_W_ka_W_ka_x_at, const storage_t* __restrict__ d_W_ka_dot_W_ka_x_x_at,
-    const storage_t* __restrict__ d_W_kb_W_kb_x_at, const storage_t* __restrict__ d_W_kb_dot_W_kb_x_x_at,
-    storage_t* __restrict__ d_W_qa_at, storage_t* __restrict__ d_W_qb_at, storage_t* __restrict__ d_W_ka_at,
-    storage_t* __restrict__ d_W_kb_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_W_qa_q_a_at,
+    const storage_t* __restrict__ d_W_qa_dot_q_a_x_at, const storage_t* __restrict__ d_W_qb_q_b_at,
+    const storage_t* __restrict__ d_W_qb_dot_q_b_x_at, const storage_t* __restrict__ d_W_ka_W_ka_x_at,
+    const storage_t* __restrict__ d_W_ka_dot_W_ka_x_x_at, const storage_t* __restrict__ d_W_kb_W_kb_x_at,
+    const storage_t* __restrict__ d_W_kb_dot_W_kb_x_x_at, storage_t* __restrict__ d_W_qa_at,
+    storage_t* __restrict__ d_W_qb_at, storage_t* __restrict__ d_W_ka_at, storage_t* __restrict__ d_W_kb_at)
 {
     const int64 count = K * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3255,9 +4144,9 @@ __device__ inline void hvp_backward_finish2_point(
 }
 
 extern "C" __global__ void hvp_backward_finish2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_W_v_v_at, const storage_t* __restrict__ d_W_v_dot_v_x_at,
-    storage_t* __restrict__ d_W_v_at)
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const int64* first_step_at, const storage_t* __restrict__ d_W_v_v_at,
+    const storage_t* __restrict__ d_W_v_dot_v_x_at, storage_t* __restrict__ d_W_v_at)
 {
     const int64 count = H * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {

@@ -21,7 +21,7 @@ vector. The paper fixes theta (10000 ** (-i / K)); the group norm and the gate t
 T is time, B the batch. Arrays are CuPy's, or tensors on the device that offer DLPack; float16, bfloat16 (where CuPy has
 it), float32 or float64, all of one kind. Matrix products are cuBLAS's, the other kernels are in
 retnet.cu. Everything runs on the current stream; from the second run at one size on,
-the loop over time of all functions but step and infer is one CUDA graph.
+the loop over time of all functions but step is one CUDA graph.
 
     input  x (T, B, I): input
     param  W_qa (K, I)
@@ -41,6 +41,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,14 +73,38 @@ STATES = {
 OUTPUTS = {
     "y": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+    t: int
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
+    t: int
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -97,13 +122,16 @@ def init(I, H, K, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all", t=0):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns y (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
+    t is the number of the first step.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -111,9 +139,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype, t)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype, t)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state, t)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -128,7 +162,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["y"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype, t):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state, t)
+    return y, last, States(size, dtype, kept, t)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype, t):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state, t + steps.start)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states, t)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state, t=tape.t + steps.start)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None, t=0):
@@ -204,7 +276,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 def train_passes(size, dtype):
     """The passes of train, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    lengths = [np.int64(n) for n in (*sizes, 0)]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
     kernel = bound("train", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_qa = cp.empty((K, I), dtype)
@@ -261,7 +334,7 @@ def train_passes(size, dtype):
         S_a_y_arg, S_b_y_arg2, y,
     )
 
-    def fill(params, inputs, state):
+    def fill(params, inputs, state, t):
         x[...] = inputs["x"]
         W_qa[...] = params["W_qa"]
         W_qb[...] = params["W_qb"]
@@ -271,6 +344,7 @@ def train_passes(size, dtype):
         theta[...] = params["theta"]
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
+        first_step[...] = t
 
     def before():
         W_qa_qb_v[..., :K] = W_qa.T
@@ -294,7 +368,16 @@ def train_passes(size, dtype):
 
     def results():
         last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
-        return y.copy(), last
+        return y.copy(), last, {
+            "S_b_rows": S_b_rows,
+            "S_a_rows": S_a_rows,
+            "q_a_q_b_v": q_a_q_b_v,
+            "C_pre": C_pre,
+            "k_a": k_a,
+            "k_b": k_b,
+            "x": x,
+            "k_a_sqrt": k_a_sqrt,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -499,10 +582,351 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
 
 
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
+    parts = cp.empty((T, B, 4 * K + H), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
+    S_a_y_arg = cp.empty((T, B, H), dtype)
+    S_b_y_arg2 = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", 1, 1,
+        k_a_sqrt,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * K, 1,
+        parts, k_a_sqrt, k_a, k_b,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", "each", T * K, 1,
+        theta, C, D,
+    )
+    states_forward_before3 = kernel(
+        "states_forward_before3", "each", T * B * K, 1,
+        k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H * K, 1,
+        parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+    )
+    states_forward_after_rows = kernel(
+        "states_forward_after_rows", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        S_a_y_arg, S_b_y_arg2, y,
+    )
+
+    def fill(params, inputs, state, t):
+        x[...] = inputs["x"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        S_a_rows[0] = state["S_a"]
+        S_b_rows[0] = state["S_b"]
+        first_step[...] = t
+
+    def before():
+        W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+        W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
+        states_forward_once()
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+        states_forward_before()
+        states_forward_before2()
+        states_forward_before3()
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        states_forward_after_rows()
+        states_forward_after()
+
+    def results():
+        last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
+        return y.copy(), last, {"x": x.copy(), "S_b_rows": S_b_rows.copy(), "S_a_rows": S_a_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    S_b_rows = cp.empty((T + 1, B, H, K), dtype)
+    S_a_rows = cp.empty((T + 1, B, H, K), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_qa = cp.empty((K, I), dtype)
+    W_qb = cp.empty((K, I), dtype)
+    W_ka = cp.empty((K, I), dtype)
+    W_kb = cp.empty((K, I), dtype)
+    W_v = cp.empty((H, I), dtype)
+    theta = cp.empty((K,), dtype)
+    d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
+    d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    k_a_sqrt2 = cp.empty((), dtype)
+    W_qa_qb_ka_kb_v2 = cp.empty((I, 4 * K + H), dtype)
+    W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
+    parts2 = cp.empty((T, B, 4 * K + H), dtype)
+    k_a2 = cp.empty((T, B, K), dtype)
+    k_b2 = cp.empty((T, B, K), dtype)
+    C_pre2 = cp.empty((T, K), dtype)
+    C2 = cp.empty((T, K), dtype)
+    D2 = cp.empty((T, K), dtype)
+    S_a_arg12 = cp.empty((T, B, K), dtype)
+    S_b_arg12 = cp.empty((T, B, K), dtype)
+    y_arg3 = cp.empty((T, B, K), dtype)
+    y_arg22 = cp.empty((T, B, K), dtype)
+    d_y_arg2 = cp.empty((T, B, K), dtype)
+    d_y_arg = cp.empty((T, B, K), dtype)
+    d_D_y_arg = cp.empty((T, K), dtype)
+    d_D_y_arg2 = cp.empty((T, K), dtype)
+    d_C_y_arg = cp.empty((T, K), dtype)
+    d_C_y_arg2 = cp.empty((T, K), dtype)
+    d_q_b = cp.empty((T, B, K), dtype)
+    d_q_a = cp.empty((T, B, K), dtype)
+    d_x_q_a = cp.empty((T, B, I), dtype)
+    d_x_q_b = cp.empty((T, B, I), dtype)
+    d_S_b = cp.empty((T, B, H, K), dtype)
+    d_S_a = cp.empty((T, B, H, K), dtype)
+    d_S_b_arg1 = cp.empty((T, B, K), dtype)
+    d_S_a_arg1 = cp.empty((T, B, K), dtype)
+    d_D_S_a_arg1 = cp.empty((T, K), dtype)
+    d_D_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_S_a_arg1 = cp.empty((T, K), dtype)
+    d_C_S_b_arg1 = cp.empty((T, K), dtype)
+    d_C_pre = cp.empty((T, K), dtype)
+    d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
+    d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
+    d_W_ka_x_W_kb_x_v = cp.empty((T, B, 2 * K + H), dtype)
+    d_x_W_ka_x_W_kb_x_v = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_qa = cp.empty((K, I), dtype)
+    d_W_qb = cp.empty((K, I), dtype)
+    d_W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
+    d_theta = cp.empty((K,), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", 1, 1,
+        k_a_sqrt2,
+    )
+    states_backward_before_sum = kernel(
+        "states_backward_before_sum", "rows", T * B * K, H,
+        dy, S_b_rows, d_y_arg2,
+    )
+    states_backward_before_sum2 = kernel(
+        "states_backward_before_sum2", "rows", T * B * K, H,
+        dy, S_a_rows, d_y_arg,
+    )
+    states_backward_before_sum3 = kernel(
+        "states_backward_before_sum3", "columns", T * K, B,
+        d_y_arg, parts2, d_D_y_arg,
+    )
+    states_backward_before_sum4 = kernel(
+        "states_backward_before_sum4", "columns", T * K, B,
+        d_y_arg2, parts2, d_D_y_arg2,
+    )
+    states_backward_before_sum5 = kernel(
+        "states_backward_before_sum5", "columns", T * K, B,
+        d_y_arg, parts2, d_C_y_arg,
+    )
+    states_backward_before_sum6 = kernel(
+        "states_backward_before_sum6", "columns", T * K, B,
+        d_y_arg2, parts2, d_C_y_arg2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * K, 1,
+        parts2, k_a_sqrt2, k_a2, k_b2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * K, 1,
+        theta, C_pre2, C2, D2,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", "each", T * B * K, 1,
+        k_a2, C2, k_b2, D2, parts2, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3, y_arg22, d_q_b, d_q_a,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H * K, 1,
+        d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", T * B * K, H,
+        d_S_b, parts2, d_S_b_arg1,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", T * B * K, H,
+        d_S_a, parts2, d_S_a_arg1,
+    )
+    states_backward_after_sum3 = kernel(
+        "states_backward_after_sum3", "columns", T * K, B,
+        d_S_a_arg1, k_b2, d_D_S_a_arg1,
+    )
+    states_backward_after_sum4 = kernel(
+        "states_backward_after_sum4", "columns", T * K, B,
+        d_S_b_arg1, k_a2, d_D_S_b_arg1,
+    )
+    states_backward_after_sum5 = kernel(
+        "states_backward_after_sum5", "columns", T * K, B,
+        d_S_a_arg1, k_a2, d_C_S_a_arg1,
+    )
+    states_backward_after_sum6 = kernel(
+        "states_backward_after_sum6", "columns", T * K, B,
+        d_S_b_arg1, k_b2, d_C_S_b_arg1,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * K, 1,
+        d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1, d_C_y_arg,
+        d_C_y_arg2, C_pre2, d_C_pre,
+    )
+    states_backward_after_sum7 = kernel(
+        "states_backward_after_sum7", "rows", K, T,
+        d_C_pre, d_theta,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * K, 1,
+        d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt2, d_W_ka_x_W_kb_x_v,
+    )
+    states_backward_after_rows = kernel(
+        "states_backward_after_rows", "rows", T * B * H, K,
+        d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", "each", T * B * H, 1,
+        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
+    )
+    states_backward_after4 = kernel(
+        "states_backward_after4", "each", T * B * I, 1,
+        d_x_W_ka_x_W_kb_x_v, d_x_q_a, d_x_q_b, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        S_b_rows[...] = tape.arrays["S_b_rows"]
+        S_a_rows[...] = tape.arrays["S_a_rows"]
+        dy[...] = cotangents["y"]
+        W_qa[...] = params["W_qa"]
+        W_qb[...] = params["W_qb"]
+        W_ka[...] = params["W_ka"]
+        W_kb[...] = params["W_kb"]
+        W_v[...] = params["W_v"]
+        theta[...] = params["theta"]
+        d_S_a_prev_rows[T % 2] = dstate["S_a"]
+        d_S_b_prev_rows[T % 2] = dstate["S_b"]
+        first_step[...] = tape.t
+
+    def before():
+        W_qa_qb_ka_kb_v2[..., :K] = W_qa.T
+        W_qa_qb_ka_kb_v2[..., K:2 * K] = W_qb.T
+        W_qa_qb_ka_kb_v2[..., 2 * K:3 * K] = W_ka.T
+        W_qa_qb_ka_kb_v2[..., 3 * K:4 * K] = W_kb.T
+        W_qa_qb_ka_kb_v2[..., 4 * K:4 * K + H] = W_v.T
+        W_ka_kb_v[:K] = W_qa_qb_ka_kb_v2[:, 2 * K:3 * K].T
+        W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v2[:, 3 * K:4 * K].T
+        W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v2[:, 4 * K:4 * K + H].T
+        states_backward_once()
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v2, parts2.reshape(-1, 4 * K + H))
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum2()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum3()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum4()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum5()
+        # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+        states_backward_before_sum6()
+        states_backward_before()
+        states_backward_before2()
+        states_backward_before3()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K), W_qa, d_x_q_a.reshape(-1, I))
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K), W_qb, d_x_q_b.reshape(-1, I))
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        states_backward_after_sum()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        states_backward_after_sum2()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        states_backward_after_sum3()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        states_backward_after_sum4()
+        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+        states_backward_after_sum5()
+        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+        states_backward_after_sum6()
+        # through q_a = W_qa @ x
+        product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
+        # through q_b = W_qb @ x
+        product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
+        states_backward_after()
+        # through C = cos(t * theta)
+        states_backward_after_sum7()
+        states_backward_after2()
+        states_backward_after_rows()
+        states_backward_after3()
+        product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H), W_ka_kb_v, d_x_W_ka_x_W_kb_x_v.reshape(-1, I))
+        product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_kb_v)
+        states_backward_after4()
+
+    def results():
+        dparams = {
+            "W_qa": d_W_qa.copy(),
+            "W_qb": d_W_qb.copy(),
+            "W_ka": d_W_ka_kb_v[:K].copy(),
+            "W_kb": d_W_ka_kb_v[K:2 * K].copy(),
+            "W_v": d_W_ka_kb_v[2 * K:2 * K + H].copy(),
+            "theta": d_theta.copy(),
+        }
+        dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
 def infer_passes(size, dtype):
     """The passes of infer, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    lengths = [np.int64(n) for n in (*sizes, 0)]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
     kernel = bound("infer", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_qa = cp.empty((K, I), dtype)
@@ -566,7 +990,7 @@ def infer_passes(size, dtype):
         theta[...] = params["theta"]
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
-        lengths[-1] = np.int64(t)
+        first_step[...] = t
 
     def before():
         W_qa_qb_ka_kb_v[..., :K] = W_qa.T
@@ -597,7 +1021,8 @@ def infer_passes(size, dtype):
 def step_passes(size, dtype):
     """The passes of step, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    lengths = [np.int64(n) for n in (*sizes, 0)]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
     kernel = bound("step", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     W_qa = cp.empty((K, I), dtype)
@@ -664,7 +1089,7 @@ def step_passes(size, dtype):
         theta[...] = params["theta"]
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
-        lengths[-1] = np.int64(t)
+        first_step[...] = t
 
     def before():
         step_once()
@@ -699,7 +1124,8 @@ def step_passes(size, dtype):
 def jvp_passes(size, dtype):
     """The passes of jvp, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    lengths = [np.int64(n) for n in (*sizes, 0)]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
     kernel = bound("jvp", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     dot_x = cp.empty((T, B, I), dtype)
@@ -850,7 +1276,8 @@ def jvp_passes(size, dtype):
 def hvp_passes(size, dtype):
     """The passes of hvp, each with its arrays when it is first asked for."""
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
-    lengths = [np.int64(n) for n in (*sizes, 0)]
+    first_step = cp.zeros(1, np.int64)  # on the device, so that a captured loop reads the next one's
+    lengths = [*(np.int64(n) for n in sizes), first_step]
     kernel = bound("hvp", lengths, dtype)
     x = cp.empty((T, B, I), dtype)
     dot_x = cp.empty((T, B, I), dtype)
@@ -1645,6 +2072,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1699,7 +2150,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -47,6 +47,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -83,14 +84,36 @@ STATES = {
 OUTPUTS = {
     "o": ("I",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -111,13 +134,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns o (T, B, I): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -125,9 +150,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -142,7 +173,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"o": cotangent("dy", dy, OUTPUTS["o"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["o"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -319,7 +388,27 @@ def train_passes(size, dtype):
             "m": m_rows[T].copy(),
             "x": x_now_rows[T].copy(),
         }
-        return o.copy(), last
+        return o.copy(), last, {
+            "k": k,
+            "m_rows": m_rows,
+            "w": w,
+            "r": r,
+            "n": n,
+            "d": d,
+            "v": v,
+            "n_exp2": n_exp2,
+            "a_rows": a_rows,
+            "b_rows": b_rows,
+            "n_exp": n_exp,
+            "x": x,
+            "x_now_rows": x_now_rows,
+            "a_exp2": a_exp2,
+            "a_exp": a_exp,
+            "r_arg": r_arg,
+            "o_arg": o_arg,
+            "k_arg": k_arg,
+            "v_arg": v_arg,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
@@ -452,6 +541,322 @@ def train_passes(size, dtype):
         cp.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v)
         backward_after3()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_r": d_W_r.copy(),
+            "mu_r": d_mu_r.copy(),
+            "W_k": d_W_k.copy(),
+            "mu_k": d_mu_k.copy(),
+            "W_v": d_W_v.copy(),
+            "mu_v": d_mu_v.copy(),
+            "u": d_u.copy(),
+            "omega": d_omega.copy(),
+            "W_o": d_W_o.copy(),
+        }
+        dstart = {
+            "a": d_a_prev_rows[0].copy(),
+            "b": d_b_prev_rows[0].copy(),
+            "m": d_m_prev_rows[0].copy(),
+            "x": d_x_prev_rows[0].copy(),
+        }
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    W_o = cp.empty((I, H), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    w = cp.empty((H,), dtype)
+    r_arg = cp.empty((T, B, I), dtype)
+    W_r_r_arg = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    k_arg = cp.empty((T, B, I), dtype)
+    k = cp.empty((T, B, H), dtype)
+    v_arg = cp.empty((T, B, I), dtype)
+    v = cp.empty((T, B, H), dtype)
+    q_pre = cp.empty((T, B, H), dtype)
+    o_arg = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, I), dtype)
+    states_forward_once = kernel(
+        "states_forward_once", "each", H, 1,
+        omega, w,
+    )
+    states_forward_before = kernel(
+        "states_forward_before", "each", T * B * I, 1,
+        x, x_now_rows,
+    )
+    states_forward_before2 = kernel(
+        "states_forward_before2", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
+    )
+    states_forward_before3 = kernel(
+        "states_forward_before3", "each", T * B * H, 1,
+        W_r_r_arg, u, k, r, q_pre,
+    )
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H, 1,
+        m_rows, w, k, a_rows, v, b_rows,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        m_rows, q_pre, u, k, a_rows, v, b_rows, r, o_arg,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        W_o[...] = params["W_o"]
+        a_rows[0] = state["a"]
+        b_rows[0] = state["b"]
+        m_rows[0] = state["m"]
+        x_now_rows[0] = state["x"]
+
+    def before():
+        states_forward_once()
+        states_forward_before()
+        states_forward_before2()
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        states_forward_before3()
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        states_forward_after()
+        # o = W_o @ (r * n / d)
+        product(o_arg.reshape(-1, H), W_o.T, o.reshape(-1, I))
+
+    def results():
+        last = {
+            "a": a_rows[T].copy(),
+            "b": b_rows[T].copy(),
+            "m": m_rows[T].copy(),
+            "x": x_now_rows[T].copy(),
+        }
+        return o.copy(), last, {
+            "x": x.copy(),
+            "x_now_rows": x_now_rows.copy(),
+            "m_rows": m_rows.copy(),
+            "a_rows": a_rows.copy(),
+            "b_rows": b_rows.copy(),
+        }
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    x_now_rows = cp.empty((T + 1, B, I), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    a_rows = cp.empty((T + 1, B, H), dtype)
+    b_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    mu_r = cp.empty((I,), dtype)
+    W_k = cp.empty((H, I), dtype)
+    mu_k = cp.empty((I,), dtype)
+    W_v = cp.empty((H, I), dtype)
+    mu_v = cp.empty((I,), dtype)
+    u = cp.empty((H,), dtype)
+    omega = cp.empty((H,), dtype)
+    W_o = cp.empty((I, H), dtype)
+    d_a_prev_rows = cp.empty((T + 1, B, H), dtype)
+    d_b_prev_rows = cp.empty((2, B, H), dtype)
+    d_m_prev_rows = cp.empty((2, B, H), dtype)
+    d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    w2 = cp.empty((H,), dtype)
+    r_arg2 = cp.empty((T, B, I), dtype)
+    W_r_r_arg2 = cp.empty((T, B, H), dtype)
+    k_arg2 = cp.empty((T, B, I), dtype)
+    k2 = cp.empty((T, B, H), dtype)
+    v_arg2 = cp.empty((T, B, I), dtype)
+    v2 = cp.empty((T, B, H), dtype)
+    q_pre2 = cp.empty((T, B, H), dtype)
+    m_pre2 = cp.empty((T, B, H), dtype)
+    a_exp3 = cp.empty((T, B, H), dtype)
+    a_exp22 = cp.empty((T, B, H), dtype)
+    n_exp3 = cp.empty((T, B, H), dtype)
+    n_exp22 = cp.empty((T, B, H), dtype)
+    o_arg2 = cp.empty((T, B, H), dtype)
+    d_o_arg = cp.empty((T, B, H), dtype)
+    d_d = cp.empty((T, B, H), dtype)
+    d_n = cp.empty((T, B, H), dtype)
+    d_n_pre2 = cp.empty((T, B, H), dtype)
+    d_n_pre = cp.empty((T, B, H), dtype)
+    d_q = cp.empty((T, B, H), dtype)
+    d_q_pre = cp.empty((T, B, H), dtype)
+    d_W_r_r_arg = cp.empty((T, B, H), dtype)
+    d_r_arg = cp.empty((T, B, I), dtype)
+    d_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
+    d_a_pre2 = cp.empty((T, B, H), dtype)
+    d_a_pre = cp.empty((T, B, H), dtype)
+    d_m = cp.empty((T, B, H), dtype)
+    d_m_pre = cp.empty((T, B, H), dtype)
+    d_w_m_pre = cp.empty((H,), dtype)
+    d_w_a_pre = cp.empty((H,), dtype)
+    d_v = cp.empty((T, B, H), dtype)
+    d_v_arg = cp.empty((T, B, I), dtype)
+    d_k = cp.empty((T, B, H), dtype)
+    d_k_arg = cp.empty((T, B, I), dtype)
+    d_W_r = cp.empty((H, I), dtype)
+    d_mu_r = cp.empty((I,), dtype)
+    d_W_k = cp.empty((H, I), dtype)
+    d_k_arg_by_mu_k = cp.empty((T, B, I), dtype)
+    d_mu_k = cp.empty((I,), dtype)
+    d_W_v = cp.empty((H, I), dtype)
+    d_v_arg_by_mu_v = cp.empty((T, B, I), dtype)
+    d_mu_v = cp.empty((I,), dtype)
+    d_u_q_pre = cp.empty((H,), dtype)
+    d_u_n_pre2 = cp.empty((H,), dtype)
+    d_W_o = cp.empty((I, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_u = cp.empty((H,), dtype)
+    d_omega = cp.empty((H,), dtype)
+    states_backward_once = kernel(
+        "states_backward_once", "each", H, 1,
+        omega, w2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * I, 1,
+        mu_r, x, x_now_rows, mu_k, mu_v, r_arg2, k_arg2, v_arg2,
+    )
+    states_backward_before2 = kernel(
+        "states_backward_before2", "each", T * B * H, 1,
+        W_r_r_arg2, u, k2, m_rows, w2, a_rows, v2, b_rows, d_o_arg, q_pre2, m_pre2, a_exp3, a_exp22, n_exp3,
+        n_exp22, o_arg2, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
+    )
+    states_backward_before3 = kernel(
+        "states_backward_before3", "each", T * B * I, 1,
+        d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H, 1,
+        d_a_prev_rows, v2, d_b_prev_rows, a_exp22, a_rows, b_rows, a_exp3, d_m_prev_rows, k2, m_pre2, d_n,
+        n_exp3, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_n, n_exp22, d_a_prev_rows, a_exp22, d_q_pre, d_n_pre2, d_m, k2, m_pre2, d_a_pre2, d_v, d_k,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_k_arg, x, x_now_rows, d_v_arg, d_r_arg, mu_r, mu_k, mu_v, d_k_arg_by_mu_k, d_v_arg_by_mu_v,
+        d_x_prev_rows,
+    )
+    states_backward_after3 = kernel(
+        "states_backward_after3", "each", T * B * I, 1,
+        d_r_arg, mu_r, d_k_arg, mu_k, d_v_arg, mu_v, d_x_prev_rows, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", H, 1,
+        d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w2, d_u, d_omega,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        x_now_rows[...] = tape.arrays["x_now_rows"]
+        m_rows[...] = tape.arrays["m_rows"]
+        a_rows[...] = tape.arrays["a_rows"]
+        b_rows[...] = tape.arrays["b_rows"]
+        dy[...] = cotangents["o"]
+        W_r[...] = params["W_r"]
+        mu_r[...] = params["mu_r"]
+        W_k[...] = params["W_k"]
+        mu_k[...] = params["mu_k"]
+        W_v[...] = params["W_v"]
+        mu_v[...] = params["mu_v"]
+        u[...] = params["u"]
+        omega[...] = params["omega"]
+        W_o[...] = params["W_o"]
+        d_a_prev_rows[T] = dstate["a"]
+        d_b_prev_rows[T % 2] = dstate["b"]
+        d_m_prev_rows[T % 2] = dstate["m"]
+        d_x_prev_rows[T] = dstate["x"]
+
+    def before():
+        states_backward_once()
+        # through o = W_o @ (r * n / d)
+        product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
+        states_backward_before()
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(r_arg2.reshape(-1, I), W_r.T, W_r_r_arg2.reshape(-1, H))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg2.reshape(-1, I), W_k.T, k2.reshape(-1, H))
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg2.reshape(-1, I), W_v.T, v2.reshape(-1, H))
+        states_backward_before2()
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
+        states_backward_before3()
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through m = max(m[t-1] - w, k)
+        cp.sum(d_m_pre.reshape(-1, H), axis=0, out=d_w_m_pre)
+        # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
+        cp.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(d_W_r_r_arg.reshape(-1, H).T, r_arg2.reshape(-1, I), d_W_r)
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        cp.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r)
+        # through q = max(m[t-1], u + k)
+        cp.sum(d_q_pre.reshape(-1, H), axis=0, out=d_u_q_pre)
+        # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
+        cp.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
+        # through o = W_o @ (r * n / d)
+        product(dy.reshape(-1, I).T, o_arg2.reshape(-1, H), d_W_o)
+        states_backward_after()
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_k.reshape(-1, H), W_k, d_k_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_k.reshape(-1, H).T, k_arg2.reshape(-1, I), d_W_k)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_v.reshape(-1, H).T, v_arg2.reshape(-1, I), d_W_v)
+        states_backward_after2()
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        cp.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        cp.sum(d_v_arg_by_mu_v.reshape(-1, I), axis=0, out=d_mu_v)
+        states_backward_after3()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1493,6 +1898,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1547,7 +1976,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

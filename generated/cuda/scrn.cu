@@ -39,10 +39,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -206,6 +207,169 @@ extern "C" __global__ void backward_after2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t alpha, const compute_t B_x, const compute_t s_prev, compute_t& s)
+{
+    // s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    s = (1 - alpha) * B_x + alpha * s_prev;
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ BA_x_at, storage_t* __restrict__ s_rows_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t s;
+        states_forward_step_point(
+            compute_t(0.95),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(s_rows_at[(t * B + iB) * S + iS]),
+            s);
+        s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t P_s, const compute_t A_x, const compute_t R_h, compute_t& h)
+{
+    // h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t h_pre = P_s + A_x + R_h;
+    h = sigmoid(h_pre);
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ BA_x_at,
+    const storage_t* __restrict__ R_h_at, storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step2_point(
+            compute_t(P_s_at[iB * H + iH]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(R_h_at[iB * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t d_h_next, const compute_t d_h_y, const compute_t h, compute_t& d_h_pre)
+{
+    // through h = sigmoid(P @ s + A @ x + R @ h[t-1])
+    const compute_t d_h = d_h_next + d_h_y;
+    d_h_pre = h * (1 - h) * d_h;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_pre;
+        states_backward_step_point(
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + iH]),
+            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
+            d_h_pre);
+        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_s_next, const compute_t d_s_P_s, const compute_t d_s_y, const compute_t alpha,
+    compute_t& d_s, compute_t& d_s_prev)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_s = d_s_next + d_s_P_s + d_s_y;
+    d_s_prev = alpha * d_s;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    storage_t* __restrict__ d_s_prev_rows_at, const storage_t* __restrict__ d_s_P_s_at,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_s_at)
+{
+    const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / S;
+        const int64 iS = n % S;
+        compute_t d_s, d_s_prev;
+        states_backward_step2_point(
+            compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
+            compute_t(d_s_P_s_at[iB * S + iS]),
+            compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
+            compute_t(0.95),
+            d_s, d_s_prev);
+        d_s_at[(t * B + iB) * S + iS] = storage_t(d_s);
+        d_s_prev_rows_at[((t % 2) * B + iB) * S + iS] = storage_t(d_s_prev);
+    }
+}
+
+__device__ inline void states_backward_after_point(
+    const compute_t d_s, const compute_t alpha, compute_t& d_B_x)
+{
+    // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+    d_B_x = d_s * (1 - alpha);
+}
+
+extern "C" __global__ void states_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_B_x_at)
+{
+    const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / S / B;
+        const int64 iB = n / S % B;
+        const int64 iS = n % S;
+        compute_t d_B_x;
+        states_backward_after_point(
+            compute_t(d_s_at[(iT * B + iB) * S + iS]),
+            compute_t(0.95),
+            d_B_x);
+        d_B_x_at[(iT * B + iB) * S + iS] = storage_t(d_B_x);
+    }
+}
+
+__device__ inline void states_backward_after2_point(
+    const compute_t d_x_B_x, const compute_t d_x_A_x, compute_t& d_x)
+{
+    d_x = d_x_B_x + d_x_A_x;
+}
+
+extern "C" __global__ void states_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
+    const storage_t* __restrict__ d_x_B_x_at, const storage_t* __restrict__ d_x_A_x_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        states_backward_after2_point(
+            compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

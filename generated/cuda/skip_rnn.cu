@@ -64,10 +64,11 @@ template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -412,6 +413,380 @@ extern "C" __global__ void backward_after_sum2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t p_prev, compute_t& u)
+{
+    // u = where(p[t-1] >= 0.5, 1, 0)
+    u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t u;
+        states_forward_step_point(
+            compute_t(p_rows_at[t * B + iB]),
+            u);
+        u_at[iB] = storage_t(u);
+    }
+}
+
+__device__ inline void states_forward_step2_point(
+    const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
+    const compute_t U_z_h, const compute_t b_z, const compute_t h_prev, compute_t& z, compute_t& r_h)
+{
+    // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t r_pre = W_r_x + U_r_h + b_r;
+    const compute_t r = sigmoid(r_pre);
+    // z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t z_pre = W_z_x + U_z_h + b_z;
+    z = sigmoid(z_pre);
+    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    r_h = h_prev * r;
+}
+
+extern "C" __global__ void states_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t z, r_h;
+        states_forward_step2_point(
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
+            compute_t(b_r_at[iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_z_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            z, r_h);
+        z_at[iB * H + iH] = storage_t(z);
+        r_h_at[iB * H + iH] = storage_t(r_h);
+    }
+}
+
+extern "C" __global__ void states_forward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
+    storage_t* __restrict__ p_rows_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        const compute_t u = compute_t(u_at[iB]);
+        compute_t w_p_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+        }
+        block_sum(w_p_h_total);
+        const compute_t w_p_h = w_p_h_total;
+
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[t * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
+        if (threadIdx.x == 0) {
+            p_rows_at[(t + 1) * B + iB] = storage_t(p);
+        }
+    }
+}
+
+extern "C" __global__ void states_backward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ b_p_at,
+    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_rz_h2_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
+    storage_t* __restrict__ u2_at, storage_t* __restrict__ q2_at, storage_t* __restrict__ r2_at,
+    storage_t* __restrict__ z2_at, storage_t* __restrict__ r_h2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t p_prev = compute_t(p_rows_at[iT * B + iB]);
+        // through u = where(p[t-1] >= 0.5, 1, 0)
+        const compute_t u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
+        if (threadIdx.x == 0) {
+            u2_at[iT * B + iB] = storage_t(u);
+        }
+        compute_t w_p_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_r_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]);
+            const compute_t U_r_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]);
+            const compute_t b_r = compute_t(b_r_at[iH]);
+            const compute_t W_z_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]);
+            const compute_t U_z_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]);
+            const compute_t b_z = compute_t(b_z_at[iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(iT * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            const compute_t h = compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+            const compute_t r_pre = W_r_x + U_r_h + b_r;
+            const compute_t r = sigmoid(r_pre);
+            // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+            const compute_t z_pre = W_z_x + U_z_h + b_z;
+            const compute_t z = sigmoid(z_pre);
+            // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t r_h = h_prev * r;
+            r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+            z2_at[(iT * B + iB) * H + iH] = storage_t(z);
+            r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+            // through q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+        }
+        block_sum(w_p_h_total);
+        const compute_t w_p_h = w_p_h_total;
+
+        const compute_t b_p = compute_t(b_p_at[0]);
+        // through q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        if (threadIdx.x == 0) {
+            q2_at[iT * B + iB] = storage_t(q);
+        }
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, compute_t& n_)
+{
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+    n_ = tanh(n_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_n_r_h2_at,
+    const storage_t* __restrict__ b_n_at, storage_t* __restrict__ n2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t n_;
+        states_backward_before_point(
+            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(b_n_at[iH]),
+            n_);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t d_p_next, const compute_t u, const compute_t q, const compute_t p_prev,
+    compute_t& d_q_pre, compute_t& d_p_prev)
+{
+    // through p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+    const compute_t s1 = 1 - u;
+    const compute_t d_min_q = d_p_next * s1;
+    // through q = sigmoid(dot(w_p, h) + b_p)
+    const compute_t s2 = 1 - p_prev;
+    const compute_t d_q = d_p_next * u + compute_t((s2) >= (q)) * d_min_q;
+    d_q_pre = q * (1 - q) * d_q;
+    d_p_prev = d_p_next * s1 - compute_t((q) > (s2)) * d_min_q;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u2_at,
+    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ p_rows_at,
+    storage_t* __restrict__ d_q_pre_at)
+{
+    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n;
+        compute_t d_q_pre, d_p_prev;
+        states_backward_step_point(
+            compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
+            compute_t(u2_at[t * B + iB]),
+            compute_t(q2_at[t * B + iB]),
+            compute_t(p_rows_at[t * B + iB]),
+            d_q_pre, d_p_prev);
+        d_q_pre_at[t * B + iB] = storage_t(d_q_pre);
+        d_p_prev_rows_at[(t % 2) * B + iB] = storage_t(d_p_prev);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t d_q_pre, const compute_t w_p,
+    const compute_t u, const compute_t z, const compute_t n_, const compute_t h_prev, compute_t& d_h,
+    compute_t& d_s, compute_t& d_n_pre, compute_t& d_z_pre)
+{
+    // through h = u * s + (1 - u) * h[t-1]
+    d_h = dy + d_h_next + d_q_pre * w_p;
+    // through s = (1 - z) * h[t-1] + z * n
+    d_s = u * d_h;
+    // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t d_n = z * d_s;
+    d_n_pre = (1 - square(n_)) * d_n;
+    // through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    const compute_t d_z = (n_ - h_prev) * d_s;
+    d_z_pre = z * (1 - z) * d_z;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ w_p_at,
+    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ n2_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_rzn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_s, d_n_pre, d_z_pre;
+        states_backward_step2_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(d_q_pre_at[t * B + iB]),
+            compute_t(w_p_at[iH]),
+            compute_t(u2_at[t * B + iB]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            d_h, d_s, d_n_pre, d_z_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_s_at[iB * H + iH] = storage_t(d_s);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+    }
+}
+
+__device__ inline void states_backward_step3_point(
+    const compute_t d_r_h, const compute_t h_prev, const compute_t r, compute_t& d_r_pre)
+{
+    // through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    const compute_t d_r = d_r_h * h_prev;
+    d_r_pre = r * (1 - r) * d_r;
+}
+
+extern "C" __global__ void states_backward_step3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rzn_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_r_pre;
+        states_backward_step3_point(
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+    }
+}
+
+__device__ inline void states_backward_step4_point(
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_s,
+    const compute_t z, const compute_t d_h, const compute_t u, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_s * (1 - z) + d_h * (1 - u);
+}
+
+extern "C" __global__ void states_backward_step4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_s_at,
+    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ u2_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step4_point(
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
+            compute_t(d_r_h_at[iB * H + iH]),
+            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(d_s_at[iB * H + iH]),
+            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(u2_at[t * B + iB]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+// through q = sigmoid(dot(w_p, h) + b_p)
+extern "C" __global__ void states_backward_after_sum(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ d_w_p_at)
+{
+    for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
+        const int64 iH = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_q_pre_at[iT * B + iB])
+                * compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_w_p_at[iH] = storage_t(total);
+    }
+}
+
+// through q = sigmoid(dot(w_p, h) + b_p)
+extern "C" __global__ void states_backward_after_sum2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_q_pre_at, storage_t* __restrict__ d_b_p_at)
+{
+    for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < T * B; k += blockDim.x) {
+            const int64 iT = k / B;
+            const int64 iB = k % B;
+            total += compute_t(d_q_pre_at[iT * B + iB]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_b_p_at[0] = storage_t(total);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

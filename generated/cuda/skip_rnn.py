@@ -43,6 +43,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,14 +80,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -109,13 +132,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -123,9 +148,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -140,7 +171,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -296,7 +365,15 @@ def train_passes(size, dtype):
 
     def results():
         last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "p_rows": p_rows,
+            "r": r,
+            "h_rows": h_rows,
+            "q": q,
+            "z": z,
+            "n": n,
+            "x": x,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -394,6 +471,244 @@ def train_passes(size, dtype):
         backward_after_sum()
         # through q = sigmoid(dot(w_p, h) + b_p)
         backward_after_sum2()
+
+    def results():
+        dparams = {
+            "W_r": d_W_rzn[:H].copy(),
+            "U_r": d_U_rz[:H].copy(),
+            "b_r": d_b_rzn[:H].copy(),
+            "W_z": d_W_rzn[H:2 * H].copy(),
+            "U_z": d_U_rz[H:2 * H].copy(),
+            "b_z": d_b_rzn[H:2 * H].copy(),
+            "W_n": d_W_rzn[2 * H:3 * H].copy(),
+            "U_n": d_U_n.copy(),
+            "b_n": d_b_rzn[2 * H:3 * H].copy(),
+            "w_p": d_w_p.copy(),
+            "b_p": d_b_p.copy(),
+        }
+        dstart = {"h": d_h_prev_rows[0].copy(), "p": d_p_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((T + 1, B), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    u = cp.empty((B,), dtype)
+    U_rz_h = cp.empty((B, 2 * H), dtype)
+    z = cp.empty((B, H), dtype)
+    r_h = cp.empty((B, H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B, 1,
+        p_rows, u,
+    )
+    states_forward_step2 = kernel(
+        "states_forward_step2", "each", B * H, 1,
+        W_rzn_x, U_rz_h, b_r, b_z, h_rows, z, r_h,
+    )
+    states_forward_step_rows = kernel(
+        "states_forward_step_rows", "rows", B, H,
+        W_rzn_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        h_rows[0] = state["h"]
+        p_rows[0] = state["p"]
+
+    def before():
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
+        U_n_T[...] = U_n.T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+
+    def loop():
+        for t in range(T):
+            product(h_rows[t], U_rz, U_rz_h)
+            states_forward_step(t)
+            states_forward_step2(t)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(r_h, U_n_T, U_n_r_h)
+            states_forward_step_rows(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
+        return h_rows[1:].copy(), last, {"x": x.copy(), "h_rows": h_rows.copy(), "p_rows": p_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    p_rows = cp.empty((T + 1, B), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_r = cp.empty((H, I), dtype)
+    U_r = cp.empty((H, H), dtype)
+    b_r = cp.empty((H,), dtype)
+    W_z = cp.empty((H, I), dtype)
+    U_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_n = cp.empty((H, I), dtype)
+    U_n = cp.empty((H, H), dtype)
+    b_n = cp.empty((H,), dtype)
+    w_p = cp.empty((H,), dtype)
+    b_p = cp.empty((), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_p_prev_rows = cp.empty((2, B), dtype)
+    W_rzn2 = cp.empty((I, 3 * H), dtype)
+    U_rz2 = cp.empty((2 * H, H), dtype)
+    W_rzn_x2 = cp.empty((T, B, 3 * H), dtype)
+    u2 = cp.empty((T, B), dtype)
+    U_rz_h2 = cp.empty((T, B, 2 * H), dtype)
+    r2 = cp.empty((T, B, H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    r_h2 = cp.empty((T, B, H), dtype)
+    U_n_r_h2 = cp.empty((T, B, H), dtype)
+    n2 = cp.empty((T, B, H), dtype)
+    q2 = cp.empty((T, B), dtype)
+    d_q_pre = cp.empty((T, B), dtype)
+    d_h = cp.empty((B, H), dtype)
+    d_s = cp.empty((B, H), dtype)
+    d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
+    d_r_h = cp.empty((B, H), dtype)
+    d_h_prev_U_rz_h = cp.empty((B, H), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_rzn = cp.empty((3 * H, I), dtype)
+    d_U_rz = cp.empty((2 * H, H), dtype)
+    d_b_rzn = cp.empty((3 * H,), dtype)
+    d_U_n = cp.empty((H, H), dtype)
+    d_w_p = cp.empty((H,), dtype)
+    d_b_p = cp.empty((), dtype)
+    states_backward_before_rows = kernel(
+        "states_backward_before_rows", "rows", T * B, H,
+        w_p, h_rows, p_rows, b_p, W_rzn_x2, U_rz_h2, b_r, b_z, u2, q2, r2, z2, r_h2,
+    )
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_rzn_x2, U_n_r_h2, b_n, n2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B, 1,
+        d_p_prev_rows, u2, q2, p_rows, d_q_pre,
+    )
+    states_backward_step2 = kernel(
+        "states_backward_step2", "each", B * H, 1,
+        dy, d_h_prev_rows, d_q_pre, w_p, u2, z2, n2, h_rows, d_h, d_s, d_rzn_pre,
+    )
+    states_backward_step3 = kernel(
+        "states_backward_step3", "each", B * H, 1,
+        d_r_h, h_rows, r2, d_rzn_pre,
+    )
+    states_backward_step4 = kernel(
+        "states_backward_step4", "each", B * H, 1,
+        d_h_prev_U_rz_h, d_r_h, r2, d_s, z2, d_h, u2, d_h_prev_rows,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "rows", H, T * B,
+        d_q_pre, h_rows, d_w_p,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "rows", 1, T * B,
+        d_q_pre, d_b_p,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        p_rows[...] = tape.arrays["p_rows"]
+        dy[...] = cotangents["h"]
+        W_r[...] = params["W_r"]
+        U_r[...] = params["U_r"]
+        b_r[...] = params["b_r"]
+        W_z[...] = params["W_z"]
+        U_z[...] = params["U_z"]
+        b_z[...] = params["b_z"]
+        W_n[...] = params["W_n"]
+        U_n[...] = params["U_n"]
+        b_n[...] = params["b_n"]
+        w_p[...] = params["w_p"]
+        b_p[...] = params["b_p"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_p_prev_rows[T % 2] = dstate["p"]
+
+    def before():
+        W_rzn2[..., :H] = W_r.T
+        W_rzn2[..., H:2 * H] = W_z.T
+        W_rzn2[..., 2 * H:3 * H] = W_n.T
+        U_rz2[:H] = U_r
+        U_rz2[H:2 * H] = U_z
+        product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
+        product(h_rows[:-1].reshape(-1, H), U_rz2.T, U_rz_h2.reshape(-1, 2 * H))
+        states_backward_before_rows()
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(r_h2.reshape(-1, H), U_n.T, U_n_r_h2.reshape(-1, H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            states_backward_step2(t)
+            # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
+            states_backward_step3(t)
+            product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+            states_backward_step4(t)
+
+    def after():
+        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2.T, d_x.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
+        cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        states_backward_after_sum()
+        # through q = sigmoid(dot(w_p, h) + b_p)
+        states_backward_after_sum2()
 
     def results():
         dparams = {
@@ -1354,6 +1669,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1408,7 +1747,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

@@ -50,6 +50,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,14 +90,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(I, H, seed=0, dtype=np.float32):
@@ -120,13 +143,15 @@ def init(I, H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, I): input
     Returns h (T, B, H): hidden state
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -134,9 +159,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -151,7 +182,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -308,7 +377,19 @@ def train_passes(size, dtype):
             "n": n_rows[T].copy(),
             "m": m_rows[T].copy(),
         }
-        return h_rows[1:].copy(), last
+        return h_rows[1:].copy(), last, {
+            "o": o,
+            "c_rows": c_rows,
+            "n_rows": n_rows,
+            "f": f,
+            "z": z,
+            "i": i,
+            "log_i": log_i,
+            "m_pre": m_pre,
+            "log_f_softplus": log_f_softplus,
+            "x": x,
+            "h_rows": h_rows,
+        }
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
@@ -391,6 +472,252 @@ def train_passes(size, dtype):
         product(d_W_f_x.reshape(-1, H).T, x.reshape(-1, I), d_W_f)
         backward_after2()
         backward_finish()
+
+    def results():
+        dparams = {
+            "W_z": d_W_zoi[:H].copy(),
+            "R_z": d_R_zoif[:H].copy(),
+            "b_z": d_b_zoi[:H].copy(),
+            "W_o": d_W_zoi[H:2 * H].copy(),
+            "R_o": d_R_zoif[H:2 * H].copy(),
+            "b_o": d_b_zoi[H:2 * H].copy(),
+            "W_i": d_W_zoi[2 * H:3 * H].copy(),
+            "R_i": d_R_zoif[2 * H:3 * H].copy(),
+            "b_i": d_b_zoi[2 * H:3 * H].copy(),
+            "W_f": d_W_f.copy(),
+            "R_f": d_R_zoif[3 * H:4 * H].copy(),
+            "b_f": d_b_f.copy(),
+        }
+        dstart = {
+            "h": d_h_prev_rows[0].copy(),
+            "c": d_c_prev_rows[0].copy(),
+            "n": d_n_prev_rows[0].copy(),
+            "m": d_m_prev_rows[0].copy(),
+        }
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    n_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    W_zoif = cp.empty((I, 4 * H), dtype)
+    R_zoif = cp.empty((H, 4 * H), dtype)
+    W_zoif_x = cp.empty((T, B, 4 * H), dtype)
+    R_zoif_h = cp.empty((B, 4 * H), dtype)
+    states_forward_step = kernel(
+        "states_forward_step", "each", B * H, 1,
+        W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        b_o[...] = params["b_o"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        b_f[...] = params["b_f"]
+        h_rows[0] = state["h"]
+        c_rows[0] = state["c"]
+        n_rows[0] = state["n"]
+        m_rows[0] = state["m"]
+
+    def before():
+        W_zoif[..., :H] = W_z.T
+        W_zoif[..., H:2 * H] = W_o.T
+        W_zoif[..., 2 * H:3 * H] = W_i.T
+        W_zoif[..., 3 * H:4 * H] = W_f.T
+        R_zoif[..., :H] = R_z.T
+        R_zoif[..., H:2 * H] = R_o.T
+        R_zoif[..., 2 * H:3 * H] = R_i.T
+        R_zoif[..., 3 * H:4 * H] = R_f.T
+        product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
+
+    def loop():
+        for t in range(T):
+            product(h_rows[t], R_zoif, R_zoif_h)
+            states_forward_step(t)
+
+    def after():
+        pass
+
+    def results():
+        last = {
+            "h": h_rows[T].copy(),
+            "c": c_rows[T].copy(),
+            "n": n_rows[T].copy(),
+            "m": m_rows[T].copy(),
+        }
+        return h_rows[1:].copy(), last, {
+            "x": x.copy(),
+            "h_rows": h_rows.copy(),
+            "m_rows": m_rows.copy(),
+            "c_rows": c_rows.copy(),
+            "n_rows": n_rows.copy(),
+        }
+
+    yield Pass(fill, before, loop, after, results, True)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, I), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    m_rows = cp.empty((T + 1, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    n_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_z = cp.empty((H, I), dtype)
+    R_z = cp.empty((H, H), dtype)
+    b_z = cp.empty((H,), dtype)
+    W_o = cp.empty((H, I), dtype)
+    R_o = cp.empty((H, H), dtype)
+    b_o = cp.empty((H,), dtype)
+    W_i = cp.empty((H, I), dtype)
+    R_i = cp.empty((H, H), dtype)
+    b_i = cp.empty((H,), dtype)
+    W_f = cp.empty((H, I), dtype)
+    R_f = cp.empty((H, H), dtype)
+    b_f = cp.empty((H,), dtype)
+    d_h_prev_rows = cp.empty((2, B, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    d_n_prev_rows = cp.empty((2, B, H), dtype)
+    d_m_prev_rows = cp.empty((2, B, H), dtype)
+    W_zoif2 = cp.empty((I, 4 * H), dtype)
+    R_zoif2 = cp.empty((4 * H, H), dtype)
+    W_zoi = cp.empty((3 * H, I), dtype)
+    W_zoif_x2 = cp.empty((T, B, 4 * H), dtype)
+    R_zoif_h2 = cp.empty((T, B, 4 * H), dtype)
+    z2 = cp.empty((T, B, H), dtype)
+    o2 = cp.empty((T, B, H), dtype)
+    log_i2 = cp.empty((T, B, H), dtype)
+    log_f_softplus2 = cp.empty((T, B, H), dtype)
+    m_pre2 = cp.empty((T, B, H), dtype)
+    i2 = cp.empty((T, B, H), dtype)
+    f2 = cp.empty((T, B, H), dtype)
+    d_log_f_pre = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_W_f_x = cp.empty((T, B, H), dtype)
+    d_x_W_f_x = cp.empty((T, B, I), dtype)
+    d_x_W_zoi_x = cp.empty((T, B, I), dtype)
+    d_x = cp.empty((T, B, I), dtype)
+    d_W_zoi = cp.empty((3 * H, I), dtype)
+    d_R_zoif = cp.empty((4 * H, H), dtype)
+    d_b_zoi = cp.empty((3 * H,), dtype)
+    d_W_f = cp.empty((H, I), dtype)
+    d_b_f_log_f_pre = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_zoif_x2, R_zoif_h2, b_z, b_o, b_i, b_f, m_rows, z2, o2, log_i2, log_f_softplus2, m_pre2, i2, f2,
+    )
+    states_backward_step = kernel(
+        "states_backward_step", "each", B * H, 1,
+        dy, d_h_prev_rows, d_n_prev_rows, o2, c_rows, n_rows, d_c_prev_rows, f2, z2, i2, d_m_prev_rows,
+        log_i2, m_pre2, log_f_softplus2, d_log_f_pre, d_parts,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_log_f_pre, d_W_f_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * I, 1,
+        d_x_W_zoi_x, d_x_W_f_x, d_x,
+    )
+    states_backward_finish = kernel(
+        "states_backward_finish", "each", H, 1,
+        d_b_f_log_f_pre, d_b_f,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        h_rows[...] = tape.arrays["h_rows"]
+        m_rows[...] = tape.arrays["m_rows"]
+        c_rows[...] = tape.arrays["c_rows"]
+        n_rows[...] = tape.arrays["n_rows"]
+        dy[...] = cotangents["h"]
+        W_z[...] = params["W_z"]
+        R_z[...] = params["R_z"]
+        b_z[...] = params["b_z"]
+        W_o[...] = params["W_o"]
+        R_o[...] = params["R_o"]
+        b_o[...] = params["b_o"]
+        W_i[...] = params["W_i"]
+        R_i[...] = params["R_i"]
+        b_i[...] = params["b_i"]
+        W_f[...] = params["W_f"]
+        R_f[...] = params["R_f"]
+        b_f[...] = params["b_f"]
+        d_h_prev_rows[T % 2] = dstate["h"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+        d_n_prev_rows[T % 2] = dstate["n"]
+        d_m_prev_rows[T % 2] = dstate["m"]
+
+    def before():
+        W_zoif2[..., :H] = W_z.T
+        W_zoif2[..., H:2 * H] = W_o.T
+        W_zoif2[..., 2 * H:3 * H] = W_i.T
+        W_zoif2[..., 3 * H:4 * H] = W_f.T
+        R_zoif2[:H] = R_z
+        R_zoif2[H:2 * H] = R_o
+        R_zoif2[2 * H:3 * H] = R_i
+        R_zoif2[3 * H:4 * H] = R_f
+        W_zoi[:H] = W_zoif2[:, :H].T
+        W_zoi[H:2 * H] = W_zoif2[:, H:2 * H].T
+        W_zoi[2 * H:3 * H] = W_zoif2[:, 2 * H:3 * H].T
+        product(x.reshape(-1, I), W_zoif2, W_zoif_x2.reshape(-1, 4 * H))
+        product(h_rows[:-1].reshape(-1, H), R_zoif2.T, R_zoif_h2.reshape(-1, 4 * H))
+        states_backward_before()
+
+    def loop():
+        for t in reversed(range(T)):
+            states_backward_step(t)
+            product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
+
+    def after():
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+        product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        cp.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
+        states_backward_after()
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_W_f_x.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, I))
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_W_f_x.reshape(-1, H).T, x.reshape(-1, I), d_W_f)
+        states_backward_after2()
+        states_backward_finish()
 
     def results():
         dparams = {
@@ -1367,6 +1694,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1421,7 +1772,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

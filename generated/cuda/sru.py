@@ -34,6 +34,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,14 +66,36 @@ STATES = {
 OUTPUTS = {
     "h": ("H",),
 }
+MEMORY = ("all", "states", "sqrt")
 
 
 class Tape:
-    """What forward keeps for backward: the workspace, which nobody else uses until the tape is gone."""
+    """What forward keeps for backward: arrays of the workspace, which nobody else uses until the tape is gone."""
 
-    def __init__(self, size, dtype, work, key):
-        self.size, self.dtype, self.work = size, dtype, work
+    def __init__(self, size, dtype, arrays, work, key):
+        self.size, self.dtype, self.arrays, self.work = size, dtype, arrays, work
         weakref.finalize(self, give_back, key, work)
+
+    @property
+    def nbytes(self):
+        return nbytes(self.arrays)
+
+
+class States(NamedTuple):
+    """The same with memory='states': copies of inputs and states by name."""
+
+    size: dict
+    dtype: np.dtype
+    arrays: dict
+
+
+class Checkpoints(NamedTuple):
+    """The same with memory='sqrt': inputs, and the state at the start of every segment."""
+
+    size: dict
+    dtype: np.dtype
+    inputs: object
+    states: list
 
 
 def init(H, seed=0, dtype=np.float32):
@@ -91,13 +114,15 @@ def init(H, seed=0, dtype=np.float32):
     }
 
 
-def forward(params, x, state=None):
+def forward(params, x, state=None, memory="all"):
     """Run the cell over a sequence.
 
     params is as in PARAMS, state {name: (B, …)} as in STATES; a state that is missing starts at zero.
     Takes   x (T, B, H): input
     Returns h (T, B, H): output
        and the last state {name: (B, …)}, and the tape for backward.
+    memory says what the tape keeps: "all" that backward reads; "states" inputs and states, so that backward computes
+    the rest again; "sqrt" inputs and the state at about √T steps, so that backward runs the cell again from there.
     Raises TypeError or ValueError for a wrong type, name or shape, naming the argument; RuntimeError without a device.
     """
     ready()
@@ -105,9 +130,15 @@ def forward(params, x, state=None):
     inputs = arrays({"x": x})
     size, dtype = check(params, inputs, state)
     state = filled("state", state, size, dtype)
+    if memory == "states":
+        return forward_states(params, inputs, state, size, dtype)
+    if memory == "sqrt":
+        return forward_sqrt(params, inputs["x"], state, size, dtype)
+    if memory != "all":
+        raise ValueError(f'memory must be "all", "states" or "sqrt", but is {memory!r}')
     work, key = take(train_passes, size, dtype)
-    y, last = work.run(0, params, inputs, state)
-    return y, last, Tape(size, dtype, work, key)
+    y, last, kept = work.run(0, params, inputs, state)
+    return y, last, Tape(size, dtype, kept, work, key)
 
 
 def backward(params, tape, dy, dstate=None):
@@ -122,7 +153,45 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    if isinstance(tape, States):
+        return backward_states(params, tape, cotangents, dstate)
+    if isinstance(tape, Checkpoints):
+        return backward_sqrt(params, tape, cotangents["h"], dstate)
     return tape.work.run(1, params, cotangents, dstate)
+
+
+def forward_states(params, inputs, state, size, dtype):
+    """What forward does with memory="states"."""
+    with borrowed(states_forward_passes, size, dtype) as work:
+        y, last, kept = work.run(0, params, inputs, state)
+    return y, last, States(size, dtype, kept)
+
+
+def backward_states(params, tape, cotangents, dstate):
+    """What backward does with such a tape: what forward has not kept is computed for all steps at once."""
+    with borrowed(states_backward_passes, tape.size, tape.dtype) as work:
+        return work.run(0, params, tape, cotangents, dstate)
+
+
+def forward_sqrt(params, inputs, state, size, dtype):
+    """What forward does with memory="sqrt": it keeps the state at the start of every segment alone."""
+    states, parts, state = [], [], {name: a.copy() for name, a in state.items()}
+    for steps in segments(size["T"]):
+        states.append(state)
+        part, state = infer(params, cut(inputs, steps), state)
+        parts.append(part)
+    return joined(parts), state, Checkpoints(size, dtype, inputs, states)
+
+
+def backward_sqrt(params, tape, dy, dstate):
+    """What backward does with such a tape: each segment forward again and back, the last one first."""
+    dparams, parts = {}, []
+    for steps, state in zip(segments(tape.size["T"])[::-1], tape.states[::-1]):
+        _, _, again = forward(params, cut(tape.inputs, steps), state)
+        more, part, dstate = backward(params, again, cut(dy, steps), dstate)
+        dparams = {name: cp.asarray(a + dparams[name] if name in dparams else a) for name, a in more.items()}
+        parts.append(part)
+    return dparams, joined(parts[::-1]), dstate
 
 
 def infer(params, x, state=None):
@@ -250,7 +319,13 @@ def train_passes(size, dtype):
 
     def results():
         last = {"c": c_rows[T].copy()}
-        return h.copy(), last
+        return h.copy(), last, {
+            "c_rows": c_rows,
+            "x": x,
+            "r": r,
+            "W_x": W_x,
+            "f": f,
+        }
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
@@ -333,6 +408,185 @@ def train_passes(size, dtype):
         # through c = f * c[t-1] + (1 - f) * (W @ x)
         product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
         backward_after2()
+
+    def results():
+        dparams = {
+            "W_f": d_W_f.copy(),
+            "v_f": d_v_f.copy(),
+            "b_f": d_b_f.copy(),
+            "W_r": d_W_r.copy(),
+            "v_r": d_v_r.copy(),
+            "b_r": d_b_r.copy(),
+            "W": d_W.copy(),
+        }
+        dstart = {"c": d_c_prev_rows[0].copy()}
+        return dparams, d_x.copy(), dstart
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_forward_passes(size, dtype):
+    """The passes of states_forward, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    W_fr = cp.empty((H, 3 * H), dtype)
+    W_fr_x = cp.empty((T, B, 3 * H), dtype)
+    h = cp.empty((T, B, H), dtype)
+    states_forward_sequence = kernel(
+        "states_forward_sequence", "each", B * H, 1,
+        W_fr_x, v_f, c_rows, b_f,
+    )
+    states_forward_after = kernel(
+        "states_forward_after", "each", T * B * H, 1,
+        W_fr_x, v_r, c_rows, b_r, x, h,
+    )
+
+    def fill(params, inputs, state):
+        x[...] = inputs["x"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        c_rows[0] = state["c"]
+
+    def before():
+        W_fr[..., :H] = W_f.T
+        W_fr[..., H:2 * H] = W_r.T
+        W_fr[..., 2 * H:3 * H] = W.T
+        product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
+
+    def loop():
+        states_forward_sequence()
+
+    def after():
+        states_forward_after()
+
+    def results():
+        last = {"c": c_rows[T].copy()}
+        return h.copy(), last, {"x": x.copy(), "c_rows": c_rows.copy()}
+
+    yield Pass(fill, before, loop, after, results, False)
+
+
+def states_backward_passes(size, dtype):
+    """The passes of states_backward, each with its arrays when it is first asked for."""
+    T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
+    lengths = [np.int64(n) for n in sizes]
+    kernel = bound("states", lengths, dtype)
+    x = cp.empty((T, B, H), dtype)
+    c_rows = cp.empty((T + 1, B, H), dtype)
+    dy = cp.empty((T, B, H), dtype)
+    W_f = cp.empty((H, H), dtype)
+    v_f = cp.empty((H,), dtype)
+    b_f = cp.empty((H,), dtype)
+    W_r = cp.empty((H, H), dtype)
+    v_r = cp.empty((H,), dtype)
+    b_r = cp.empty((H,), dtype)
+    W = cp.empty((H, H), dtype)
+    d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_fr2 = cp.empty((H, 3 * H), dtype)
+    W_fr_x2 = cp.empty((T, B, 3 * H), dtype)
+    f2 = cp.empty((T, B, H), dtype)
+    r2 = cp.empty((T, B, H), dtype)
+    d_r_pre = cp.empty((T, B, H), dtype)
+    d_x_W_r_x = cp.empty((T, B, H), dtype)
+    d_c = cp.empty((T, B, H), dtype)
+    d_f_pre = cp.empty((T, B, H), dtype)
+    d_W_x = cp.empty((T, B, H), dtype)
+    d_x_W_f_x = cp.empty((T, B, H), dtype)
+    d_x_W_x = cp.empty((T, B, H), dtype)
+    d_x = cp.empty((T, B, H), dtype)
+    d_W_f = cp.empty((H, H), dtype)
+    d_v_f = cp.empty((H,), dtype)
+    d_b_f = cp.empty((H,), dtype)
+    d_W_r = cp.empty((H, H), dtype)
+    d_v_r = cp.empty((H,), dtype)
+    d_b_r = cp.empty((H,), dtype)
+    d_W = cp.empty((H, H), dtype)
+    states_backward_before = kernel(
+        "states_backward_before", "each", T * B * H, 1,
+        W_fr_x2, v_f, c_rows, b_f, v_r, b_r, dy, x, f2, r2, d_r_pre,
+    )
+    states_backward_sequence = kernel(
+        "states_backward_sequence", "each", B * H, 1,
+        d_c_prev_rows, dy, r2, c_rows, W_fr_x2, f2, v_f, d_r_pre, v_r, d_c, d_f_pre,
+    )
+    states_backward_after_sum = kernel(
+        "states_backward_after_sum", "columns", H, T * B,
+        d_f_pre, c_rows, d_v_f,
+    )
+    states_backward_after_sum2 = kernel(
+        "states_backward_after_sum2", "columns", H, T * B,
+        d_r_pre, c_rows, d_v_r,
+    )
+    states_backward_after = kernel(
+        "states_backward_after", "each", T * B * H, 1,
+        d_c, f2, d_W_x,
+    )
+    states_backward_after2 = kernel(
+        "states_backward_after2", "each", T * B * H, 1,
+        d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r2, d_x,
+    )
+
+    def fill(params, tape, cotangents, dstate):
+        x[...] = tape.arrays["x"]
+        c_rows[...] = tape.arrays["c_rows"]
+        dy[...] = cotangents["h"]
+        W_f[...] = params["W_f"]
+        v_f[...] = params["v_f"]
+        b_f[...] = params["b_f"]
+        W_r[...] = params["W_r"]
+        v_r[...] = params["v_r"]
+        b_r[...] = params["b_r"]
+        W[...] = params["W"]
+        d_c_prev_rows[T % 2] = dstate["c"]
+
+    def before():
+        W_fr2[..., :H] = W_f.T
+        W_fr2[..., H:2 * H] = W_r.T
+        W_fr2[..., 2 * H:3 * H] = W.T
+        product(x.reshape(-1, H), W_fr2, W_fr_x2.reshape(-1, 3 * H))
+        states_backward_before()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
+
+    def loop():
+        states_backward_sequence()
+
+    def after():
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, H))
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        product(d_f_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_f)
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        states_backward_after_sum()
+        # through f = sigmoid(W_f @ x + v_f * c[t-1] + b_f)
+        cp.sum(d_f_pre.reshape(-1, H), axis=0, out=d_b_f)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        product(d_r_pre.reshape(-1, H).T, x.reshape(-1, H), d_W_r)
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        states_backward_after_sum2()
+        # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
+        cp.sum(d_r_pre.reshape(-1, H), axis=0, out=d_b_r)
+        states_backward_after()
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
+        # through c = f * c[t-1] + (1 - f) * (W @ x)
+        product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
+        states_backward_after2()
 
     def results():
         dparams = {
@@ -1037,6 +1291,30 @@ def seen(a):
     return cp.from_dlpack(a.detach() if hasattr(a, "detach") else a)
 
 
+def segments(T):
+    """About √T stretches of about √T steps."""
+    n = max(1, round(T**0.5))
+    return [slice(k, min(k + n, T)) for k in range(0, max(1, T), n)]
+
+
+def cut(arrays, steps):
+    """Some steps of an array, or of each in a dict."""
+    return {name: a[steps] for name, a in arrays.items()} if isinstance(arrays, dict) else arrays[steps]
+
+
+def joined(parts):
+    """One array, or a dict of them, of those of stretches one after the other."""
+    if isinstance(parts[0], dict):
+        return {name: cp.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return cp.concatenate(parts)
+
+
+def nbytes(tape):
+    """Bytes of all arrays of a tape, those of the inputs too."""
+    parts = tape.values() if isinstance(tape, dict) else tape if isinstance(tape, (tuple, list)) else ()
+    return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
     for axis, n in size.items():
@@ -1091,7 +1369,7 @@ def check(params, inputs, state):
 
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
-    if not isinstance(tape, Tape):
+    if not isinstance(tape, (Tape, States, Checkpoints)):
         raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)

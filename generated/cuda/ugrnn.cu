@@ -39,10 +39,11 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
 #define SYMRNN_TRAIN 1
-#define SYMRNN_INFER 2
-#define SYMRNN_STEP 3
-#define SYMRNN_JVP 4
-#define SYMRNN_HVP 5
+#define SYMRNN_STATES 2
+#define SYMRNN_INFER 3
+#define SYMRNN_STEP 4
+#define SYMRNN_JVP 5
+#define SYMRNN_HVP 6
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
@@ -152,6 +153,149 @@ extern "C" __global__ void backward_step2(
 }
 
 #endif  // SYMRNN_TRAIN
+
+#if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STATES
+
+__device__ inline void states_forward_step_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, const compute_t h_prev, compute_t& h)
+{
+    // n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    const compute_t n_ = tanh(n_pre);
+    // g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    const compute_t g = sigmoid(g_pre);
+    // h = g * h[t-1] + (1 - g) * n
+    h = h_prev * g + n_ * (1 - g);
+}
+
+extern "C" __global__ void states_forward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_cg_x_at, const storage_t* __restrict__ U_cg_h_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
+    storage_t* __restrict__ h_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t h;
+        states_forward_step_point(
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
+            compute_t(b_g_at[iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            h);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    }
+}
+
+__device__ inline void states_backward_before_point(
+    const compute_t W_c_x, const compute_t U_c_h, const compute_t b_c, const compute_t W_g_x,
+    const compute_t U_g_h, const compute_t b_g, compute_t& n_, compute_t& g)
+{
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t n_pre = W_c_x + U_c_h + b_c;
+    n_ = tanh(n_pre);
+    // through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t g_pre = W_g_x + U_g_h + b_g;
+    g = sigmoid(g_pre);
+}
+
+extern "C" __global__ void states_backward_before(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ W_cg_x2_at, const storage_t* __restrict__ U_cg_h2_at,
+    const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
+    storage_t* __restrict__ n2_at, storage_t* __restrict__ g2_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t n_, g;
+        states_backward_before_point(
+            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(b_c_at[iH]),
+            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(b_g_at[iH]),
+            n_, g);
+        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+    }
+}
+
+__device__ inline void states_backward_step_point(
+    const compute_t dy, const compute_t d_h_next, const compute_t h_prev, const compute_t n_,
+    const compute_t g, compute_t& d_h, compute_t& d_g_pre, compute_t& d_n_pre)
+{
+    // through h = g * h[t-1] + (1 - g) * n
+    d_h = dy + d_h_next;
+    // through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    const compute_t d_g = (h_prev - n_) * d_h;
+    const compute_t s1 = 1 - g;
+    d_g_pre = g * d_g * s1;
+    // through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    const compute_t d_n = d_h * s1;
+    d_n_pre = (1 - square(n_)) * d_n;
+}
+
+extern "C" __global__ void states_backward_step(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ g2_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ng_pre_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h, d_g_pre, d_n_pre;
+        states_backward_step_point(
+            compute_t(dy_at[(t * B + iB) * H + iH]),
+            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
+            compute_t(h_rows_at[(t * B + iB) * H + iH]),
+            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            d_h, d_g_pre, d_n_pre);
+        d_h_at[iB * H + iH] = storage_t(d_h);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+    }
+}
+
+__device__ inline void states_backward_step2_point(
+    const compute_t d_h_prev_U_cg_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
+{
+    d_h_prev = d_h_prev_U_cg_h + d_h * g;
+}
+
+extern "C" __global__ void states_backward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_h_prev_U_cg_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ g2_at, storage_t* __restrict__ d_h_prev_rows_at)
+{
+    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        compute_t d_h_prev;
+        states_backward_step2_point(
+            compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
+            compute_t(d_h_at[iB * H + iH]),
+            compute_t(g2_at[(t * B + iB) * H + iH]),
+            d_h_prev);
+        d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
+    }
+}
+
+#endif  // SYMRNN_STATES
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 

@@ -173,6 +173,7 @@ def of_programs(programs: Entries, xp: str, kept: bool) -> dict[str, Functions]:
     """The functions of every program, by the name under which their kernels are compiled."""
     every = {
         "train": programs.train,
+        "states": programs.states,
         "infer": programs.infer,
         "step": programs.step,
         "jvp": programs.jvp,

@@ -17,7 +17,7 @@ OF_MODULES = """
     along dot_dparams dot_dstart dot_inputs dot_last dot_params dot_state first_step hvp infer jvp one_step step zeros
     text_beside
     APART Workspace borrowed contextmanager cotangents hvp_passes infer_passes jvp_passes lengths only part run
-    step_passes train_passes
+    states_backward_passes states_forward_passes step_passes train_passes
     MEMORY Checkpoints States backward_sqrt backward_states cut forward_sqrt forward_states joined memory
     nbytes segments
 """.split()  # noqa: SIM905 - words read better as words

@@ -53,8 +53,10 @@ KERNEL_ORDER = (
 #: What pays only where matrices are multiplied with at many steps.
 FOR_MANY_STEPS = ("concat", "concat_in_place", "turn")
 
-#: What runs over a sequence and back; the others keep nothing for the way back.
-TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer", resumes=True), Entry("step", resumes=True)
+#: What runs over a sequence and back, keeping all that is read there, or inputs and carried values alone.
+TRAIN, STATES = Entry("forward", "backward", resumes=True), Entry("states_forward", "states_backward", resumes=True)
+#: What keeps nothing for the way back.
+INFER, STEP = Entry("infer", resumes=True), Entry("step", resumes=True)
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 
@@ -73,7 +75,7 @@ class Entries:
     def states(self) -> Program:
         """Training that saves inputs and carried values alone."""
         at = self.passes.index("prune")
-        return schedule(derive(self.cell), (*self.passes[:at], "states", *self.passes[at:]))
+        return schedule(derive(self.cell), (*self.passes[:at], "states", *self.passes[at:]), STATES)
 
     @cached_property
     def infer(self) -> Program:

@@ -19,15 +19,16 @@ def place(derivation: Derivation, entry: Entry) -> Program:
     values, step = derivation.values, derivation.step
     previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
     ahead = [(k, previous[k], s) for k, s in step.carried.items()]
-    forward = _partition(entry.forward, False, step.statements, values, ahead)
-    sweeps = [replace(forward, resumes=entry.resumes)]
+    sweeps = [_partition(entry.forward, False, step.statements, values, ahead)]
     if entry.backward:
         handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
         statements = (*_grown_again(step.statements, derivation.statements), *derivation.statements)
         sweeps.append(_partition(entry.backward, True, statements, values, handed))
     outputs = step.outputs if entry.outputs else ()
     gradients = derivation.gradients.values() if entry.backward else ()
-    return Program(derivation, values, tuple(sweeps), (*outputs, *gradients))
+    return Program(
+        derivation, values, tuple(replace(s, resumes=entry.resumes) for s in sweeps), (*outputs, *gradients)
+    )
 
 
 def _partition(

@@ -47,6 +47,9 @@ class Module(Frame):
     tape: Pairs
     forward: Function
     backward: Function
+    states_tape: Pairs
+    states_forward: Function
+    states_backward: Function
     infer: Function
     step: Function
     jvp: Function
@@ -67,6 +70,9 @@ def context(programs: Entries, header: Header) -> Module:
         tape=made["train"].tape,
         forward=made["train"].function("state"),
         backward=made["train"].function("dstate", first=1),
+        states_tape=made["states"].tape,
+        states_forward=made["states"].function("state"),
+        states_backward=made["states"].function("dstate", first=1),
         infer=made["infer"].function("state"),
         step=made["step"].function("state"),
         jvp=made["jvp"].function("state"),

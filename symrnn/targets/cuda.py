@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from symrnn.compiled.c import FIRST, SPELLING, sizes
+from symrnn.compiled.c import SPELLING, sizes
 from symrnn.compiled.functions import Function, in_a_list, of_programs
 from symrnn.compiled.host_code import Binding
 from symrnn.compiled.kernel import Kernel
@@ -16,7 +16,7 @@ from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
 from symrnn.native.compiler import compiler
 from symrnn.native.cuda_on_cpu import on_the_cpu
-from symrnn.printing.interface import Frame, frame, has_sums
+from symrnn.printing.interface import Frame, Pairs, frame, has_sums
 from symrnn.schedule import KERNEL_ORDER, Entries
 from symrnn.targets import cpp
 
@@ -40,13 +40,22 @@ class Bound:
 
 @dataclass(frozen=True)
 class Module(Frame):
-    """What the templates print; `lengths` are what every kernel is given after the step."""
+    """What the templates print; `lengths` are what every kernel is given after the step.
+
+    `counts`: then comes the address of the number of the first step.
+    """
 
     size_names: list[str]
     m_sizes: str
     lengths: list[str]
+    counts: bool
     forward: Function
     backward: Function
+    tape: Pairs
+    states_tape: Pairs
+    copies: Pairs
+    states_forward: Function
+    states_backward: Function
     infer: Function
     step: Function
     jvp: Function
@@ -66,9 +75,15 @@ def context(programs: Entries, header: Header) -> Module:
         **vars(frame(cell, header)),
         size_names=list(lengths.values()),
         m_sizes=in_a_list(lengths),
-        lengths=[*lengths.values(), *([FIRST] if made["infer"].reads_step else [])],
+        lengths=list(lengths.values()),
+        counts=made["train"].reads_step,
         forward=_bound(made["train"].function("state")),
         backward=_bound(made["train"].function("dstate", first=1)),
+        tape=[(name, name) for name, _ in made["train"].tape],
+        states_tape=made["states"].tape,
+        copies=[(name, f"{name}.copy()") for name, _ in made["states"].tape],
+        states_forward=_bound(made["states"].function("state")),
+        states_backward=_bound(made["states"].function("dstate", first=1)),
         infer=_bound(made["infer"].function("state")),
         step=_bound(made["step"].function("state")),
         jvp=_bound(made["jvp"].function("state")),

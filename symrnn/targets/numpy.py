@@ -13,7 +13,7 @@ from symrnn.printing.arguments import Arguments
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Frame, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
-from symrnn.schedule import ORDER, TRAIN, Entries
+from symrnn.schedule import ORDER, Entries
 from symrnn.schedule.products import times
 from symrnn.schedule.program import BLOCKS, Program, Sweep
 
@@ -287,8 +287,8 @@ class _Program:
         zeros = any(start.startswith("zeros") for start in begin)
         lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
         part = chosen[0].part
-        resumes, again = part.resumes or part.name == TRAIN.forward, part.name == TRAIN.backward
-        return Body(sizes, lines, "steps" in mentioned, resumes, again, zeros, texts)
+        again = part.resumes and part.reverse
+        return Body(sizes, lines, "steps" in mentioned, part.resumes and not again, again, zeros, texts)
 
     def starts(self, argument: str, sweep: Sweep) -> dict[str, str]:
         """What the carried values of a sweep begin with, by key."""
