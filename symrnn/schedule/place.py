@@ -26,9 +26,7 @@ def place(derivation: Derivation, entry: Entry) -> Program:
         sweeps.append(_partition(entry.backward, True, statements, values, handed))
     outputs = step.outputs if entry.outputs else ()
     gradients = derivation.gradients.values() if entry.backward else ()
-    return Program(
-        derivation, values, tuple(replace(s, resumes=entry.resumes) for s in sweeps), (*outputs, *gradients)
-    )
+    return Program(derivation, values, tuple(replace(s, resumes=entry.resumes) for s in sweeps), (*outputs, *gradients))
 
 
 def _partition(
