@@ -48,16 +48,19 @@ def module_of(name: str, backend: str) -> ModuleType:
     return module_to_check(cell_of(name), backend)
 
 
-def every(name: str, at: Point, module: Any) -> dict[str, Any]:
-    """What each function returns at a point; directions are the point's own arrays."""
+def every(name: str, at: Point, module: Any, **resumed: int) -> dict[str, Any]:
+    """What each function returns at a point; directions are the point's own arrays, `resumed` the first step's t."""
     given, along = (at.params, at.x, at.state), (at.params, at.x, at.state)
-    y, last, tape = module.forward(*given)
+    y, last, tape = module.forward(*given, **resumed)
+    y_states, last_states, states = module.forward(*given, memory="states", **resumed)
     first = alone({n: a[0] for n, a in at.inputs.items()})
     return {
         "forward": (y, last),
         "backward": module.backward(at.params, tape, alone(at.dy), at.dstate),
-        "infer": module.infer(*given),
-        "step": module.step(at.params, first, at.state),
+        "forward, states": (y_states, last_states),
+        "backward, states": module.backward(at.params, states, alone(at.dy), at.dstate),
+        "infer": module.infer(*given, **resumed),
+        "step": module.step(at.params, first, at.state, **resumed),
         "jvp": module.jvp(*given, *along),
         "hvp": module.hvp(*given, alone(at.dy), at.dstate, *along),
     }
@@ -72,8 +75,7 @@ def test_every_function_holds_the_check(name: str, backend: str) -> None:
     module = module_of(name, backend)
     report = check(cell_of(name), module, backend, shapes=SHAPES[:1])
     assert report.ok, str(report)
-    modes = {test for test in TOLERANCES if test.startswith("memory") and not hasattr(module, "MEMORY")}
-    assert report.worst().keys() == TOLERANCES.keys() - modes
+    assert report.worst().keys() == TOLERANCES.keys()
 
 
 @BACKENDS
@@ -166,7 +168,19 @@ LINES = {
     "jvp": ("jvp_step_point", "dot_c = ", "dot_c = 2 * "),
     "hvp, ahead": ("hvp_forward_step_point", "dot_c = ", "dot_c = 2 * "),
     "hvp, back": ("hvp_backward_step_point", "d_c_prev = ", "d_c_prev = 2 * "),
+    "states, ahead": ("states_forward_step_point", "h = o * tanh_c;", "h = o * c;"),
+    "states, back": ("states_backward_step_point", "d_c_prev = ", "d_c_prev = 2 * "),
 }
+#: The tests that compare what a function returns, where it is not one alone: memory="sqrt" infers.
+COMPARED = {
+    "infer": {"infer and step", "memory, forward", "memory, backward"},
+    "states, ahead": {"memory, forward", "memory, backward"},
+    "states, back": {"memory, backward"},
+}
+
+
+def comparing(what: str) -> set[str]:
+    return COMPARED.get(what) or {compared_by(what.split(",", maxsplit=1)[0])}
 
 
 def edited(cell: Cell, backend: str, after: str, old: str, new: str) -> ModuleType:
@@ -186,8 +200,7 @@ def edited(cell: Cell, backend: str, after: str, old: str, new: str) -> ModuleTy
 def test_a_wrong_line_of_a_kernel_is_found_out(what: str, backend: str) -> None:
     cell = symrnn.load("lstm")
     report = quick(cell, edited(cell, backend, *LINES[what]), backend)
-    function = what.split(",", maxsplit=1)[0]
-    assert {r.test for r in report.failures} == {compared_by(function)}
+    assert {r.test for r in report.failures} == comparing(what)
 
 
 #: A line around the kernels, changed: where a sequence begins and ends, and what is handed on.
@@ -207,7 +220,7 @@ def test_a_wrong_line_around_the_kernels_is_found_out(what: str, backend: str) -
     cell = symrnn.load("lstm")
     begins = {"cpp": f"def {function}(", "cuda": f"def {function}_passes("}[backend]
     report = quick(cell, edited(cell, backend, begins, old, new), backend)
-    assert {r.test for r in report.failures} == {compared_by(function)}
+    assert {r.test for r in report.failures} == comparing(function)
 
 
 @COMPILED
@@ -279,25 +292,27 @@ def test_kernels_of_a_function_are_compiled_when_it_is_first_called(monkeypatch:
 @COMPILER
 @pytest.mark.parametrize("name", ["lstm", "gru_d", *COUNTING])
 def test_graphs_compute_what_loops_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Except step, and infer where it is told the number of the first step."""
+    """Except step; wherever a sequence begins."""
     device = StandIn()
     monkeypatch.setattr("ctypes.CDLL", device.library)
     cell = cell_of(name)
     module, numpy = with_stand_in(cell, device), module_of(name, "numpy")
     for k in range(4):
-        at = point(cell, seed=k)
-        found, expected = every(name, at, module), every(name, at, numpy)
-        for function in FUNCTIONS:
+        at, resumed = point(cell, seed=k), {"t": 3 * k} if name in COUNTING else {}
+        found, expected = every(name, at, module, **resumed), every(name, at, numpy, **resumed)
+        for function in found:
             for a, b in zip(leaves(list(found[function])), leaves(list(expected[function])), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13, err_msg=function)
     works = {key[0].__name__: work for key, work in module.__dict__["FREE"]}
-    assert works.keys() == {f"{f}_passes" for f in ("train", "infer", "step", "jvp", "hvp")}
+    parts = ("train", "states_forward", "states_backward", "infer", "step", "jvp", "hvp")
+    assert works.keys() == {f"{part}_passes" for part in parts}
     graphs = {n: [p.graph is not None for p in work.made if p.wants_graph] for n, work in works.items()}
     assert all(made for many in graphs.values() for made in many)
     assert not graphs["step_passes"]
     if name in ("lstm", "gru_d"):
         assert {n: len(many) for n, many in graphs.items()} == {
-            "train_passes": 2, "infer_passes": 1, "step_passes": 0, "jvp_passes": 1, "hvp_passes": 2,
+            "train_passes": 2, "states_forward_passes": 1, "states_backward_passes": 1, "infer_passes": 1,
+            "step_passes": 0, "jvp_passes": 1, "hvp_passes": 2,
         }  # fmt: skip
     elif name == "in a loop":
-        assert not graphs["infer_passes"] and graphs["jvp_passes"]
+        assert graphs["infer_passes"] and graphs["train_passes"] and graphs["jvp_passes"]

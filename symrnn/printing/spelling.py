@@ -40,7 +40,7 @@ IN_C = frozenset(
 MACRO = re.compile(r"[A-Z][A-Z0-9_]{2,}[a-z0-9]*|[bl]e\d+toh|hto[bl]e\d+")
 #: Kernels, and the functions they call: forward_before2, backward_step_sum_point.
 KERNEL = re.compile(
-    r"(forward|backward|infer|step|jvp|hvp_forward|hvp_backward)_(once|before|step|sequence|after|finish)(\w*[a-z0-9])?"
+    r"((states_|hvp_)?(forward|backward)|infer|step|jvp)_(once|before|step|sequence|after|finish)(\w*[a-z0-9])?"
 )
 
 
