@@ -12,6 +12,7 @@ from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import layout
 from symrnn.compiled.ops import extent
 from symrnn.compiled.plan import plan
+from symrnn.compiled.verify import verify
 from symrnn.language.cell import Variable
 from symrnn.printing.arguments import Arguments, Given
 from symrnn.printing.interface import Pairs
@@ -84,7 +85,7 @@ class Functions:
         self.program, self.kept, self.d = program, kept, program.derivation
         self.cell, self.lengths = self.d.cell, sizes(self.d.cell)
         self.plan, self.arguments = plan(program), Arguments(program)
-        code = HostCode(layout(self.plan), xp)
+        code = HostCode(verify(layout(self.plan)), xp)
         self.code = [code.sweep(s.name) for s in program.sweeps]
         self.there: set[str] = set()
 

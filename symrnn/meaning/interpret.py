@@ -49,13 +49,13 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
     shape = tuple(length(x, sizes) for x in s.out.labels)
     match s:
         case Pointwise():
-            args = {symbol(a.name): _aligned(env[a.name], a.labels, s.out.labels) for a in s.args}
+            args = {symbol(a.name): aligned(env[a.name], a.labels, s.out.labels) for a in s.args}
             return np.array(np.broadcast_to(value(s.expr, args), shape))
         case Contraction():
             return _contract(s, env)
         case Concat():
             lead = shape[:-1]
-            parts = [_aligned(env[a.name], a.labels, (*s.out.labels[:-1], a.labels[-1])) for a in s.args]
+            parts = [aligned(env[a.name], a.labels, (*s.out.labels[:-1], a.labels[-1])) for a in s.args]
             return np.concatenate([np.broadcast_to(p, (*lead, p.shape[-1])) for p in parts], axis=-1)
         case Slice():
             start = sum(length(a, sizes) for a in s.before)
@@ -70,7 +70,7 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
             return np.asarray(s.row.value(env[s.args[0].name]))
 
 
-def _aligned(array: Array, labels: Labels, out: Labels) -> Array:
+def aligned(array: Array, labels: Labels, out: Labels) -> Array:
     order = [x for x in out if x in labels]
     array = np.transpose(array, [labels.index(x) for x in order])
     return array[tuple(slice(None) if x in labels else None for x in out)]
@@ -95,7 +95,7 @@ def run(
     changes every value a little, those given and those on the way, as rounding does.
     """
     change = _Noisy(program, noise) if noise else _unchanged
-    env, ends = _constants(program, sizes) | {n: change(n, a) for n, a in given.items()}, {}
+    env, ends = constants(program, sizes) | {n: change(n, a) for n, a in given.items()}, {}
     for sweep in program.sweeps:
         steps = range(sizes["T"])
         order = reversed(steps) if sweep.reverse else steps
@@ -141,7 +141,7 @@ def backward(
     return {name: env[g] for name, g in d.gradients.items()}, ends[second.sweeps[0].name]
 
 
-def _constants(program: Program, sizes: Sizes) -> Arrays:
+def constants(program: Program, sizes: Sizes) -> Arrays:
     cell = program.derivation.cell
     env: Arrays = {v.name: np.array(float(v.start)) for v in cell.consts}
     for name, v in program.values.items():
@@ -265,8 +265,8 @@ def _pushed(s: Statement, d: Derivation, now: Mapping[str, Array], dots: Arrays,
         if isinstance(s, AlongAxis):
             total = total + _along_axis(s, d.values, now, dots, sizes)
         elif edge.partial is not None:
-            refs = {symbol(r.name): _aligned(now[r.name], r.labels, s.out.labels) for r in _mentioned(s, edge.partial)}
-            total = total + value(edge.partial, refs) * _aligned(dots[arg.name], arg.labels, s.out.labels)
+            refs = {symbol(r.name): aligned(now[r.name], r.labels, s.out.labels) for r in _mentioned(s, edge.partial)}
+            total = total + value(edge.partial, refs) * aligned(dots[arg.name], arg.labels, s.out.labels)
         else:
             total = total + execute(*_with_dot(s, edge.position, now, dots), sizes)
     return np.asarray(total)
