@@ -88,6 +88,7 @@ def test_the_module_is_right(what: str, backend: str) -> None:
     assert report.ok, str(report)
 
 
+FEW = ("lstm", "gru", "lstm_layernorm", "mlstm", "gru_d", "qrnn", "sru", "ntm_content")
 ENTRIES = ("train", "states", "infer", "step", "jvp", "hvp")
 
 
@@ -98,7 +99,7 @@ def assert_the_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("name", symrnn.gallery())
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in FEW)) for n in symrnn.gallery()])
 def test_a_plan_computes_what_its_schedule_means(name: str, entry: str) -> None:
     program = getattr(Entries(symrnn.load(name), KERNEL_ORDER), entry)
     assert_the_same(*both(program, verify(layout(plan(program)))))
