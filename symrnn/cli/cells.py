@@ -94,14 +94,16 @@ def print_schedule(cell: Cell, sizes: dict[str, int], out: Console) -> None:
     from symrnn.printing import schedules  # noqa: PLC0415 (likewise)
     from symrnn.schedule import cost  # noqa: PLC0415 (likewise)
 
-    program, length = programs_for(cell, "numpy").train, cost.lengths(sizes)
+    programs, length = programs_for(cell, "numpy"), cost.lengths(sizes)
+    program = programs.train
     out.print("Over a whole sequence in float32:\n")
     for title, lines in schedules.sections(program, length):
         out.print(cost_table(title, lines))
         out.print()
     out.print(cost_table("sweep", schedules.totals(program, length)))
     out.print()
-    out.print(escape(f"The tape: {schedules.counted(cost.tape_bytes(program, length))} bytes"), soft_wrap=True)
+    kept = [schedules.counted(cost.tape_bytes(p, length)) for p in (program, programs.states)]
+    out.print(escape(f'The tape: {kept[0]} bytes; with memory="states": {kept[1]}'), soft_wrap=True)
 
 
 def cost_table(title: str, lines: list[Line]) -> Table:

@@ -12,6 +12,7 @@ from symrnn.calculus.ir import BATCH, TIME, AlongAxis, Concat, Contraction, OneH
 from symrnn.printing.infix import Infix, decimal
 from symrnn.schedule import cost
 from symrnn.schedule.cost import Cost, Length
+from symrnn.schedule.kinds import kinds
 from symrnn.schedule.products import times
 from symrnn.schedule.program import Program, Sweep
 
@@ -45,10 +46,11 @@ def counted(count: Any) -> str:
 
 def _when(sweep: Sweep, block: str) -> str:
     order = "from the last to the first" if sweep.reverse else "from the first to the last"
+    kind = " and ".join(sorted(k.value for k in kinds(sweep)))
     return {
         "once": "once",
         "before": "all steps at once, before the loop",
-        "loop": f"step by step, {order}",
+        "loop": f"step by step, {order} ({kind})",
         "after": "all steps at once, after the loop",
         "finish": "once, at the end",
     }[block]
