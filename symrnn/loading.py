@@ -28,10 +28,13 @@ def module_of(
 def module_to_check(cell: Cell, backend: str = "numpy", artifacts: Sequence[Artifact] | None = None) -> ModuleType:
     """The module as it is run beside the equations: on the processor, its kernels compiled together and quickly.
 
-    Raises UsageError if it cannot be run here.
+    Its memory is NaN until it is written. Raises UsageError if it cannot be run here.
     """
+    from symrnn.native.poisoned import Poisoned, scratch  # noqa: PLC0415 (NumPy, which most commands do without)
+
     loader = getattr(target(backend), "load_for_check", load)
     module: ModuleType = loader(cell, emit(cell, backend) if artifacts is None else artifacts)
+    module.__dict__.update(np=Poisoned(), scratch=scratch)
     return module
 
 

@@ -86,13 +86,19 @@ class StandIn(Arrays):
 
         def made(*args: Any, **more: Any) -> Any:
             result = found(*args, **more)
-            if isinstance(result, np.ndarray) and "out" not in more:
-                result = result.view(Array)
-                result.owner = self
-                self.temporary += [result] if self.recording is not None else []
-            return result
+            return self.owned(result) if isinstance(result, np.ndarray) and "out" not in more else result
 
         return made
+
+    def owned(self, array: np.ndarray) -> Any:
+        """An array of this device's memory."""
+        result: Any = array.view(Array)
+        result.owner = self
+        self.temporary += [result] if self.recording is not None else []
+        return result
+
+    def empty(self, shape: Any, dtype: Any = float) -> Any:
+        return self.owned(super().empty(shape, dtype))
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         if self.recording is not None:

@@ -9,7 +9,9 @@ from textwrap import dedent
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from points import point
 from typer.testing import CliRunner
 
 import symrnn
@@ -17,12 +19,16 @@ from symrnn import build, emit, loading
 from symrnn.calculus import derive, partials
 from symrnn.calculus.ir import Step
 from symrnn.cli.main import app
+from symrnn.emit import Artifact
 from symrnn.errors import CheckFailed, UsageError
+from symrnn.loading import module_to_check
+from symrnn.native import compiler
 from symrnn.proof import prove as proof
 from symrnn.proof.check import SHAPES, SMALL, check, clear, quick, sizes_at
 from symrnn.proof.comparison import Comparison
 from symrnn.proof.trial import Trial
 
+NEEDS_COMPILER = pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler: install g++ or clang++")
 OWN = "input x[I]\nstate h[H]\nh = tanh(W @ x + U @ h[t-1] + b) * {k}\n"
 
 
@@ -346,3 +352,16 @@ def test_the_shapes_of_the_check_hold_the_edges() -> None:
     steps, batches, lengths = zip(*SHAPES, strict=True)
     assert 1 in steps and 1 in batches and any(set(x) == {1} for x in lengths)
     assert any(t > 2 and b > 1 and len({1, b, *x}) == len(x) + 2 for t, b, x in SHAPES)
+
+
+@pytest.mark.parametrize("backend", ["numpy", *(pytest.param(b, marks=NEEDS_COMPILER) for b in ("cpp", "cuda"))])
+def test_memory_that_was_not_written_is_nan(backend: str) -> None:
+    """Though another function has left the right numbers in an array of the same name."""
+    cell = symrnn.load("lstm")
+    module, *others = emit.emit(cell, backend)
+    head, begin, body = module.text.partition("def train_passes(" if backend == "cuda" else "\ndef forward(")
+    line = next(x for x in body.splitlines() if x.strip().startswith(("product(x", "c[t] = ")))
+    text = head + begin + body.replace(line, line[: -len(line.lstrip())] + "pass", 1)
+    made, at = module_to_check(cell, backend, [Artifact(module.path, text), *others]), point(cell)
+    assert np.isfinite(made.infer(at.params, at.x, at.state)[0]).all()
+    assert np.isnan(made.forward(at.params, at.x, at.state)[0]).all()
