@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from symrnn.calculus.derive import Derivation
-from symrnn.calculus.ir import BATCH, TIME, Contraction, Labels, Pointwise, Statement, axis_of
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell, axis_size
 from symrnn.pages.document import Document
@@ -18,6 +18,8 @@ from symrnn.pages.outline import subject, unchecked
 from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
 from symrnn.schedule import schedule
+from symrnn.schedule.cost import Length, lengths, of_sweep, tape_bytes
+from symrnn.schedule.program import Program
 
 
 @dataclass(frozen=True)
@@ -126,34 +128,18 @@ def _summands(node: Formula | None) -> tuple[Formula, ...]:
 
 
 def _sizes(cell: Cell, d: Derivation, axes: Mapping[str, int]) -> Sizes:
-    sizes = dict(axes)
-
-    def count(shape: tuple[str, ...]) -> int:
-        n = 1
-        for axis in shape:
-            n *= axis_size(axis_of(axis), sizes)
-        return n
-
-    def flops(statements: tuple[Statement, ...]) -> int:
-        return sum(_flops(s, count) for s in statements)
-
+    """As the cost model counts them in the schedule; what is done once a call is not of a step."""
     program = schedule(d)
-    saved = sum(count(program.values[n].axes) for n in program.tape() if program.values[n].timed)
-    parameters = sum(count(v.axes) for v in cell.params)
-    return Sizes(parameters, flops(d.step.statements), flops(d.statements), 4 * saved)
+
+    one, two = (_whole(program, lengths({**axes, "T": steps, "B": 1})) for steps in (1, 2))
+    parameters = sum(prod(axis_size(a, dict(axes)) for a in v.axes) for v in cell.params)
+    return Sizes(parameters, *(after - before for before, after in zip(one, two, strict=True)))
 
 
-def _plain(labels: Labels) -> Labels:
-    return tuple(x for x in labels if x not in (BATCH, TIME))
-
-
-def _flops(s: Statement, count: Callable[[Labels], int]) -> int:
-    """Multiplications and additions of one statement at one step; a function counts as one."""
-    if isinstance(s, Contraction):
-        labels = dict.fromkeys(x for a in s.args for x in _plain(a.labels))
-        return 2 * count(tuple(labels)) if len(s.args) == 2 else count(tuple(labels))
-    operations = int(s.expr.count_ops()) if isinstance(s, Pointwise) else 0
-    return operations * count(_plain(s.out.labels))
+def _whole(program: Program, length: Length) -> tuple[int, int, int]:
+    """Operations forward and backward, and bytes of the tape, of a sequence."""
+    forward, backward = (of_sweep(sweep, length).flops for sweep in program.sweeps)
+    return forward, backward, tape_bytes(program, length)
 
 
 # -- text --------------------------------------------------------------------------------------------------

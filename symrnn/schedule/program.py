@@ -103,11 +103,6 @@ class Program:
         saved, carried = {*self.saved}, self.sweeps[0].carried
         return {n: c for c in carried if {c.arrives, c.source} <= saved for n in (c.arrives, c.source)}
 
-    def tape(self) -> tuple[str, ...]:
-        """What is saved, each array once: a carried value and what arrives of it are rows of one."""
-        shifted = {c.source: c.arrives for sweep in self.sweeps for c in sweep.carried}
-        return tuple(n for n in self.saved if shifted.get(n) not in self.saved)
-
     def check(self) -> Program:
         """Raise AssertionError if a pass broke the program; return it otherwise."""
         earlier = set[str]()
