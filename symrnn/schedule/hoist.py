@@ -107,7 +107,7 @@ class _Hoist:
         sources = sorted(x.name for x in symbols_in(rest) & self.variant)
         if not self.part.reverse:
             name = f"{_shared([r.name for r in refs]) or target}_in"
-        elif len(sources) == 1 and sources[0].startswith("d_"):
+        elif len(sources) == 1 and self.values[sources[0]].role in ("adjoint", "next"):
             name = f"d{_bare(sources[0])}_d{_bare(target)}"
         else:
             name = f"local_{_bare(target)}"
