@@ -994,7 +994,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -1005,7 +1005,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -1016,16 +1016,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
-    w_i = parts2[..., :H]
+    w_ifgo_and_dot = times(x, W_ifgo_and_dot)
+    w_i = w_ifgo_and_dot[..., :H]
     dot_w_ifgo_x = times(dot_x, W_ifgo)
-    dot_w_i = parts2[..., H:2 * H] + dot_w_ifgo_x[..., :H]
-    w_f = parts2[..., 2 * H:3 * H]
-    dot_w_f = parts2[..., 3 * H:4 * H] + dot_w_ifgo_x[..., H:2 * H]
-    w_g = parts2[..., 4 * H:5 * H]
-    dot_w_g = parts2[..., 5 * H:6 * H] + dot_w_ifgo_x[..., 2 * H:3 * H]
-    w_o = parts2[..., 6 * H:7 * H]
-    dot_w_o = parts2[..., 7 * H:8 * H] + dot_w_ifgo_x[..., 3 * H:4 * H]
+    dot_w_i = w_ifgo_and_dot[..., H:2 * H] + dot_w_ifgo_x[..., :H]
+    w_f = w_ifgo_and_dot[..., 2 * H:3 * H]
+    dot_w_f = w_ifgo_and_dot[..., 3 * H:4 * H] + dot_w_ifgo_x[..., H:2 * H]
+    w_g = w_ifgo_and_dot[..., 4 * H:5 * H]
+    dot_w_g = w_ifgo_and_dot[..., 5 * H:6 * H] + dot_w_ifgo_x[..., 2 * H:3 * H]
+    w_o = w_ifgo_and_dot[..., 6 * H:7 * H]
+    dot_w_o = w_ifgo_and_dot[..., 7 * H:8 * H] + dot_w_ifgo_x[..., 3 * H:4 * H]
     w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
     dot_w = np.concatenate([dot_w_i, dot_w_f, dot_w_g, dot_w_o], axis=-1)
     m_w = 0.25 * (w.sum(axis=2)) / H
@@ -1072,20 +1072,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        u_ifgo_and_dot = h_prev[t] @ U_ifgo_and_dot
         # u_i = U_i @ h[t-1]
-        u_i = parts4[..., :H]
+        u_i = u_ifgo_and_dot[..., :H]
         dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
-        dot_u_i = parts4[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
+        dot_u_i = u_ifgo_and_dot[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f = parts4[..., 2 * H:3 * H]
-        dot_u_f = parts4[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
+        u_f = u_ifgo_and_dot[..., 2 * H:3 * H]
+        dot_u_f = u_ifgo_and_dot[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g = parts4[..., 4 * H:5 * H]
-        dot_u_g = parts4[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
+        u_g = u_ifgo_and_dot[..., 4 * H:5 * H]
+        dot_u_g = u_ifgo_and_dot[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o = parts4[..., 6 * H:7 * H]
-        dot_u_o = parts4[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
+        u_o = u_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_u_o = u_ifgo_and_dot[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
         u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
         dot_u = np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1)
@@ -1219,7 +1219,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -1283,20 +1283,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
-        parts2 = h_prev[t] @ parts
+        u_ifgo_and_dot = h_prev[t] @ U_ifgo_and_dot
         # u_i = U_i @ h[t-1]
-        u_i = parts2[..., :H]
+        u_i = u_ifgo_and_dot[..., :H]
         dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
-        dot_u_i = parts2[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
+        dot_u_i = u_ifgo_and_dot[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f = parts2[..., 2 * H:3 * H]
-        dot_u_f = parts2[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
+        u_f = u_ifgo_and_dot[..., 2 * H:3 * H]
+        dot_u_f = u_ifgo_and_dot[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g = parts2[..., 4 * H:5 * H]
-        dot_u_g = parts2[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
+        u_g = u_ifgo_and_dot[..., 4 * H:5 * H]
+        dot_u_g = u_ifgo_and_dot[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o = parts2[..., 6 * H:7 * H]
-        dot_u_o = parts2[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
+        u_o = u_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_u_o = u_ifgo_and_dot[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
         np.concatenate([u_i, u_f, u_g, u_o], axis=-1, out=u[t])
         np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1, out=dot_u[t])
@@ -1379,8 +1379,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     d_dot_h_pre, d_h_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_parts = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_u_ifgo_and_dot = np.empty((T, B, 8 * H), dtype)
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
@@ -1712,9 +1712,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o],
             axis=-1,
-            out=d_parts[t]
+            out=d_u_ifgo_and_dot[t]
         )
-        d_h_prev = d_parts[t] @ parts.T
+        d_h_prev = d_u_ifgo_and_dot[t] @ U_ifgo_and_dot.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_h_prev = d_dot_u_i @ U_i + d_dot_u_f @ U_f + d_dot_u_g @ U_g + d_dot_u_o @ U_o
         d_dot_c_prev = d_dot_c * f[t]
@@ -1910,14 +1910,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_g_dot_w_g_x = outer_sum(d_dot_w_g, dot_x)
     d_W_o_w_o = outer_sum(d_w_o, x)
     d_W_o_dot_w_o_x = outer_sum(d_dot_w_o, dot_x)
-    d_U_i_u_i = outer_sum(d_parts[..., :H], h_prev)
-    d_U_i_dot_u_i_h_prev = outer_sum(d_parts[..., H:2 * H], dot_h_prev)
-    d_U_f_u_f = outer_sum(d_parts[..., 2 * H:3 * H], h_prev)
-    d_U_f_dot_u_f_h_prev = outer_sum(d_parts[..., 3 * H:4 * H], dot_h_prev)
-    d_U_g_u_g = outer_sum(d_parts[..., 4 * H:5 * H], h_prev)
-    d_U_g_dot_u_g_h_prev = outer_sum(d_parts[..., 5 * H:6 * H], dot_h_prev)
-    d_U_o_u_o = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
-    d_U_o_dot_u_o_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
+    d_U_i_u_i = outer_sum(d_u_ifgo_and_dot[..., :H], h_prev)
+    d_U_i_dot_u_i_h_prev = outer_sum(d_u_ifgo_and_dot[..., H:2 * H], dot_h_prev)
+    d_U_f_u_f = outer_sum(d_u_ifgo_and_dot[..., 2 * H:3 * H], h_prev)
+    d_U_f_dot_u_f_h_prev = outer_sum(d_u_ifgo_and_dot[..., 3 * H:4 * H], dot_h_prev)
+    d_U_g_u_g = outer_sum(d_u_ifgo_and_dot[..., 4 * H:5 * H], h_prev)
+    d_U_g_dot_u_g_h_prev = outer_sum(d_u_ifgo_and_dot[..., 5 * H:6 * H], dot_h_prev)
+    d_U_o_u_o = outer_sum(d_u_ifgo_and_dot[..., 6 * H:7 * H], h_prev)
+    d_U_o_dot_u_o_h_prev = outer_sum(d_u_ifgo_and_dot[..., 7 * H:8 * H], dot_h_prev)
     d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
     d_gamma_wi_i_pre = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_dot_i_pre_by_gamma_wi = (

@@ -324,18 +324,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_z_T = W_z.T
     W_h_T = W_h.T
-    parts = np.concatenate([W_z_T, dot_W_z.T, W_h_T, dot_W_h.T], axis=-1)
+    W_zh_and_dot = np.concatenate([W_z_T, dot_W_z.T, W_h_T, dot_W_h.T], axis=-1)
     W_zh = np.concatenate([W_z_T, W_h_T], axis=-1)
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zh_x_and_dot = times(x, W_zh_and_dot)
     dot_W_zh_x_x = times(dot_x, W_zh)
-    z = sigmoid(parts2[..., :H] + b_z)
-    dot_z = (parts2[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
-    n = parts2[..., 2 * H:3 * H] + b_h
+    z = sigmoid(W_zh_x_and_dot[..., :H] + b_z)
+    dot_z = (W_zh_x_and_dot[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
+    n = W_zh_x_and_dot[..., 2 * H:3 * H] + b_h
     h_in = 1 - z
     h_in2 = z * n
-    dot_h_in = (parts2[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h) * z
+    dot_h_in = (W_zh_x_and_dot[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h) * z
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, groupby
 
 import sympy as sp
 
@@ -318,11 +318,18 @@ def sizes(cell: Cell) -> dict[str, str]:
     }
 
 
+#: How the indices of one axis begin that occurs several times.
+LETTERS = "ijk"
+
+
 def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
-    """``iB``, ``iH``, ``iH2`` …: the index that runs over each label."""
+    """``iB``, ``iH``, ``jH``, ``i4H`` …: the index that runs over each label, with a letter for each repetition."""
     names: dict[str, str] = {}
     for label in labels:
-        stem = "i" + "".join(c for c in label if c.isalnum() or c == "_")
+        repeats = sum(_axes(x) == _axes(label) for x in names)
+        runs = [(axis, len([*group])) for axis, group in groupby(p for a in _axes(label) for p in axis_parts(a))]
+        stem = LETTERS[min(repeats, len(LETTERS) - 1)]
+        stem += "_".join(f"{n}{axis}" if n > 1 else axis for axis, n in runs)
         names[label] = numbered(stem, lambda n: n in taken or n in names.values() or means_something_in_c(n))
     return names
 

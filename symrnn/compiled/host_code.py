@@ -189,7 +189,7 @@ class HostCode:
 
     def memory(self) -> None:
         """Allocations, boundaries, results, and what must be handed in."""
-        used, text, program = in_memory(self.made), self.text, self.plan.program
+        used, text, program = in_memory(self.made, self.name), self.text, self.plan.program
         carries = self.made.carries[self.name]
         filled = [b for b in self.made.filled[self.name] if b in used or b in carries.values()]
         text.allocations = [Allocation(in_python(b.name), self.shape(b)) for b in filled]
