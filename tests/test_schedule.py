@@ -54,7 +54,7 @@ def test_operands_that_cancel_out_are_not_read(equation: str) -> None:
 
 def test_passes_are_listed() -> None:
     folder = Path(symrnn.__file__).parent / "schedule"
-    others = {"__init__", "program", "products", "place", "kinds", "cost"}
+    others = {"__init__", "program", "products", "place", "kinds", "cost", "together"}
     assert {f.stem for f in folder.glob("*.py")} - others == set(PASSES)
     assert set(PASSES) == {*ORDER, *KERNEL_ORDER, "states"}
 
