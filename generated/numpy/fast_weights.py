@@ -571,12 +571,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     sum_h_arg = h_arg.sum(axis=2)
     h_arg_standard = (h_arg - sum_h_arg[:, :, None] / H) / (H * h_arg_std[:, :, None])
     local_dot_h_pre = np.greater(h, 0).astype(dtype)
-    ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std = (
+    local_dot_h_layer_norm_by_dot_h_arg_std = (
         -(dot_h_arg - dot_h_arg_mean[:, :, None] - h_layer_norm * dot_h_arg_share[:, :, None])
         / h_arg_std[:, :, None]**2
     )
-    ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot = -1 / (h_arg_std * H)
-    ddot_h_layer_norm_dh_layer_norm = -dot_h_arg_share / h_arg_std
+    local_dot_h_arg_dot = -1 / (h_arg_std * H)
+    local_h_layer_norm = -dot_h_arg_share / h_arg_std
     ddot_h_layer_norm_ddot_h_arg = 1 / h_arg_std
     dh_layer_norm_dot_dh_arg = -h_layer_norm / H
     ddot_s_ddot_a = np.greater(s, 0).astype(dtype)
@@ -611,23 +611,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_dot_h_layer_norm = d_dot_h_pre[t] * gamma
         d_dot_h_layer_norm_by_dot_h_arg_std = (
-            d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std[t]
+            d_dot_h_layer_norm * local_dot_h_layer_norm_by_dot_h_arg_std[t]
         )
         d_dot_h_arg_std = d_dot_h_layer_norm_by_dot_h_arg_std.sum(axis=1)
         d_dot_h_arg_dot = (
-            (np.einsum("bh,bh->b", d_dot_h_layer_norm, h_layer_norm[t]))
-            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t]
+            (np.einsum("bh,bh->b", d_dot_h_layer_norm, h_layer_norm[t])) * local_dot_h_arg_dot[t]
         )
         d_dot_h_arg_mean_dot_h_layer_norm = d_dot_h_layer_norm.sum(axis=1)
         d_h_layer_norm = (
             d_dot_h_arg_dot[:, None] * dot_h_arg[t]
-            + d_dot_h_layer_norm * ddot_h_layer_norm_dh_layer_norm[t, :, None]
+            + d_dot_h_layer_norm * local_h_layer_norm[t, :, None]
             + d_h_pre[t] * gamma
             + d_dot_h_pre[t] * dot_gamma
         )
         d_dot_h_arg = (
-            d_dot_h_arg_mean_dot_h_layer_norm[:, None]
-            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t, :, None]
+            d_dot_h_arg_mean_dot_h_layer_norm[:, None] * local_dot_h_arg_dot[t, :, None]
             + d_dot_h_arg_dot[:, None] * h_layer_norm[t]
             + d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_arg[t, :, None]
         )

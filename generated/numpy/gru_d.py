@@ -196,16 +196,16 @@ def forward(params, inputs, state=None, memory="all"):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     r_in = rzn_in[..., :H]
     z_in = rzn_in[..., H:2 * H]
     n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat[t] @ W_rzn
@@ -372,16 +372,16 @@ def forward_states(params, inputs, state, size, dtype):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = rzn_in[..., H:2 * H]
     r_in = rzn_in[..., :H]
     n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat @ W_rzn
@@ -563,7 +563,7 @@ def infer(params, inputs, state=None):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = rzn_in[..., H:2 * H]
     r_in = rzn_in[..., :H]
     n_in = rzn_in[..., 2 * H:3 * H]
@@ -571,9 +571,9 @@ def infer(params, inputs, state=None):
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat @ W_rzn
@@ -610,7 +610,7 @@ def step(params, inputs, state=None):
     gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = times(m, V_z.T, b_z)
     r_in = times(m, V_r.T, b_r)
     n_in = times(m, V_n.T, b_n)
@@ -618,9 +618,9 @@ def step(params, inputs, state=None):
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
@@ -701,16 +701,16 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_V_rzn_m_m = times(dot_m, V_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
-    x_in2 = x - (1 - gamma_x) * x_mean
+    x_in2 = m * x
+    x_mean_in = x - (1 - gamma_x) * x_mean
     dot_x_hat_in = (
         -(dot_w_x * delta + dot_delta * w_x + dot_b_x)
         * np.greater(gamma_x_relu, 0).astype(dtype)
         * gamma_x
         * (1 - m)
     )
-    dot_x_hat_in2 = (1 - m) * gamma_x
-    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    gamma_x_in = (1 - m) * gamma_x
+    gamma_x_in2 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
     r_in = V_rzn_m_and_dot[..., :H] + b_r
     z_in = V_rzn_m_and_dot[..., 2 * H:3 * H] + b_z
@@ -723,15 +723,15 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_x_last_prev = dot_state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         dot_x_hat = (
-            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev)
-            + dot_x_last_prev * dot_x_hat_in2[t]
+            dot_m[t] * (x_mean_in[t] - gamma_x[t] * x_last_prev)
+            + dot_x_last_prev * gamma_x_in[t]
             + (x_last_prev - x_mean) * dot_x_hat_in[t]
-            + dot_x_hat_in3[t]
+            + gamma_x_in2[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         dot_x_last = dot_m[t] * (x[t] - x_last_prev) + dot_x_last_prev * x_hat_in[t] + dot_x_last_in[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
@@ -864,11 +864,11 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_V_rzn_m_m = times(dot_m, V_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
-    x_in2 = x - (1 - gamma_x) * x_mean
+    x_in2 = m * x
+    x_mean_in = x - (1 - gamma_x) * x_mean
     dot_x_hat_in = -dot_gamma_x_relu * gamma_x * (1 - m)
-    dot_x_hat_in2 = (1 - m) * gamma_x
-    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    gamma_x_in = (1 - m) * gamma_x
+    gamma_x_in2 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
     dot_r_in = V_rzn_m_and_dot[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
     r_in = V_rzn_m_and_dot[..., :H] + b_r
@@ -879,15 +879,15 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         dot_x_hat[t] = (
-            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev[t])
-            + dot_x_last_prev[t] * dot_x_hat_in2[t]
+            dot_m[t] * (x_mean_in[t] - gamma_x[t] * x_last_prev[t])
+            + dot_x_last_prev[t] * gamma_x_in[t]
             + (x_last_prev[t] - x_mean) * dot_x_hat_in[t]
-            + dot_x_hat_in3[t]
+            + gamma_x_in2[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         dot_x_last[t] = (
             dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in[t] + dot_x_last_in[t]
         )

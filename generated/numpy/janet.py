@@ -169,7 +169,7 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
     dh_ds = h_prev * sigmoid_s * (1 - sigmoid_s)
-    dh_ds2 = -g * h_sigmoid * (1 - h_sigmoid)
+    local_s = -g * h_sigmoid * (1 - h_sigmoid)
 
     d_h_next = dstate["h"]
     for t in reversed(range(T)):
@@ -178,7 +178,7 @@ def backward(params, tape, dy, dstate=None):
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        d_s = d_h * dh_ds[t] + d_h * local_s[t]
         np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
         d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev
@@ -254,7 +254,7 @@ def backward_states(params, tape, dy, dstate):
     h_sigmoid = sigmoid(s - beta)
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
     dh_ds = h_prev * sigmoid_s * (1 - sigmoid_s)
-    dh_ds2 = -g * h_sigmoid * (1 - h_sigmoid)
+    local_s = -g * h_sigmoid * (1 - h_sigmoid)
 
     d_h_next = dstate["h"]
     for t in reversed(range(T)):
@@ -263,7 +263,7 @@ def backward_states(params, tape, dy, dstate):
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        d_s = d_h * dh_ds[t] + d_h * local_s[t]
         np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
         d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev

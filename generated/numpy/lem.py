@@ -684,12 +684,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
     ddot_z_tanh_dz_pre = -2 * dot_z_pre * z_tanh
     ddot_y_ddot_dt_2_sigmoid = (y_tanh - y_prev) * dt
-    ddot_dt_2_sigmoid_ddot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
+    local_dot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
     ddot_dt_2_sigmoid_ddt_2_pre = dot_dt_2_pre * (1 - dt_2_sigmoid) - dot_dt_2_pre * dt_2_sigmoid
     ddot_y_ddt_2_pre = dot_y_pre * (1 - y_tanh**2) - dot_y_prev
     dy_ddt_2_pre = y_tanh - y_prev
     ddot_z_ddot_dt_1_sigmoid = (z_tanh - z_prev) * dt
-    ddot_dt_1_sigmoid_ddot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
+    local_dot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
     ddot_dt_1_sigmoid_ddt_1_pre = dot_dt_1_pre * (1 - dt_1_sigmoid) - dot_dt_1_pre * dt_1_sigmoid
     ddot_z_ddt_1_pre = dot_z_pre * (1 - z_tanh**2) - dot_z_prev
     dz_ddt_1_pre = z_tanh - z_prev
@@ -721,23 +721,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         d_dot_dt_2_sigmoid = d_dot_y * ddot_y_ddot_dt_2_sigmoid[t]
-        d_dot_dt_2_pre = d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+        d_dot_dt_2_pre = d_dot_dt_2_sigmoid * local_dot_dt_2_pre[t]
         d_dt_2_pre = (
             (
                 d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddt_2_pre[t]
                 + (d_y_next * dy_ddt_2_pre[t] + d_dot_y * ddot_y_ddt_2_pre[t]) * dt
             )
-            * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+            * local_dot_dt_2_pre[t]
         )
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         d_dot_dt_1_sigmoid = d_dot_z * ddot_z_ddot_dt_1_sigmoid[t]
-        d_dot_dt_1_pre = d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+        d_dot_dt_1_pre = d_dot_dt_1_sigmoid * local_dot_dt_1_pre[t]
         d_dt_1_pre = (
             (
                 d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddt_1_pre[t]
                 + (d_z * dz_ddt_1_pre[t] + d_dot_z * ddot_z_ddt_1_pre[t]) * dt
             )
-            * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+            * local_dot_dt_1_pre[t]
         )
         np.concatenate(
             [d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre],

@@ -301,7 +301,7 @@ def backward(params, tape, dy, dstate=None):
     dg_pre_dg_pre_by_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
     do_pre_do_pre_by_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     local_s_u_sum_arg = 0.125 / (s_u * H)
-    ds_u_sum_arg_ds_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_s_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
     ds_u_sum_arg_du = 2 * u - 2 * m_u[:, :, None]
     dm_u_f_pre_du = -1 / s_u
     do_pre_du_o = gamma_uo / s_u[:, :, None]
@@ -355,7 +355,7 @@ def backward(params, tape, dy, dstate=None):
                 (B, 4 * H,)
             )
         )
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_s_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
@@ -516,8 +516,8 @@ def forward_states(params, x, state, size, dtype):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
@@ -530,8 +530,8 @@ def forward_states(params, x, state, size, dtype):
         # c = f * c[t-1] + i * g
         c[t] = (
             sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev[t]
-            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c[t].sum(axis=1)
@@ -624,7 +624,7 @@ def backward_states(params, tape, dy, dstate):
     dg_pre_dg_pre_by_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
     do_pre_do_pre_by_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     local_s_u_sum_arg = 0.125 / (s_u * H)
-    ds_u_sum_arg_ds_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_s_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
     ds_u_sum_arg_du = 2 * u - 2 * m_u[:, :, None]
     dm_u_f_pre_du = -1 / s_u
     do_pre_du_o = gamma_uo / s_u[:, :, None]
@@ -678,7 +678,7 @@ def backward_states(params, tape, dy, dstate):
                 (B, 4 * H,)
             )
         )
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_s_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
@@ -864,8 +864,8 @@ def infer(params, x, state=None):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     c_prev = state["c"]
@@ -879,8 +879,8 @@ def infer(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
-            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c.sum(axis=1)
@@ -920,8 +920,8 @@ def step(params, x, state=None):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w_i - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w_g - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w_i - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w_g - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     c_prev = state["c"]
@@ -944,8 +944,8 @@ def step(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
-            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c.sum(axis=1)
@@ -1419,12 +1419,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_standard = (c - sum_c[:, :, None] / H) / (H * c_std[:, :, None])
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
     ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
-    ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std = (
+    local_dot_layer_norm_c_by_dot_c_std = (
         -(dot_c - dot_c_mean[:, :, None] - layer_norm_c * dot_c_share[:, :, None])
         / c_std[:, :, None]**2
     )
-    ddot_c_share_dot_layer_norm_c_ddot_c_dot = -1 / (c_std * H)
-    ddot_layer_norm_c_dlayer_norm_c = -dot_c_share / c_std
+    local_dot_c_dot = -1 / (c_std * H)
+    local_layer_norm_c = -dot_c_share / c_std
     ddot_layer_norm_c_ddot_c = 1 / c_std
     dlayer_norm_c_dot_dc = -layer_norm_c / H
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -1435,10 +1435,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
     ddot_i_ddot_i_pre = i * (1 - i)
     ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
-    ddot_i_pre_ddot_i_pre_by_dot_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_f_pre_ddot_f_pre_by_dot_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_g_pre_ddot_g_pre_by_dot_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_o_pre_ddot_o_pre_by_dot_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_i_pre_by_dot_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_f_pre_by_dot_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_g_pre_by_dot_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_o_pre_by_dot_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     ddot_i_pre_ddot_i_pre_by_s_u = (
         dot_m_u[:, :, None] * gamma_ui / s_u[:, :, None]**2
         - dot_gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
@@ -1465,8 +1465,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_s_u_ddot_s_u_sum_arg = 0.125 / (s_u * H)
     ddot_s_u_ds_u_sum_arg = -0.5 * dot_s_u_pre / s_u**2
-    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
-    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
+    local_dot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_dot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
     ddot_i_pre_ddot_i_pre_by_m_u = (
         dot_s_u[:, :, None] * gamma_ui / s_u[:, :, None]**2 - dot_gamma_ui / s_u[:, :, None]
     )
@@ -1513,25 +1513,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             * ddot_h_tanh_ddot_h_pre[t]
         )
         d_dot_layer_norm_c = d_dot_h_pre[t] * gamma_c
-        d_dot_layer_norm_c_by_dot_c_std = (
-            d_dot_layer_norm_c * ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std[t]
-        )
+        d_dot_layer_norm_c_by_dot_c_std = d_dot_layer_norm_c * local_dot_layer_norm_c_by_dot_c_std[t]
         d_dot_c_std = d_dot_layer_norm_c_by_dot_c_std.sum(axis=1)
-        d_dot_c_dot = (
-            (np.einsum("bh,bh->b", d_dot_layer_norm_c, layer_norm_c[t]))
-            * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t]
-        )
+        d_dot_c_dot = (np.einsum("bh,bh->b", d_dot_layer_norm_c, layer_norm_c[t])) * local_dot_c_dot[t]
         d_dot_c_mean_dot_layer_norm_c = d_dot_layer_norm_c.sum(axis=1)
         d_layer_norm_c = (
             d_dot_c_dot[:, None] * dot_c[t]
-            + d_dot_layer_norm_c * ddot_layer_norm_c_dlayer_norm_c[t, :, None]
+            + d_dot_layer_norm_c * local_layer_norm_c[t, :, None]
             + d_h_pre[t] * gamma_c
             + d_dot_h_pre[t] * dot_gamma_c
         )
         # through c = f * c[t-1] + i * g
         d_dot_c = (
             d_dot_c_next
-            + d_dot_c_mean_dot_layer_norm_c[:, None] * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t, :, None]
+            + d_dot_c_mean_dot_layer_norm_c[:, None] * local_dot_c_dot[t, :, None]
             + d_dot_c_dot[:, None] * layer_norm_c[t]
             + d_dot_layer_norm_c * ddot_layer_norm_c_ddot_c[t, :, None]
         )
@@ -1570,13 +1565,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_i = d_dot_c * g[t]
         d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
         d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
-        d_dot_i_pre_by_dot_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        d_dot_i_pre_by_dot_s_u = d_dot_i_pre[t] * local_dot_i_pre_by_dot_s_u[t]
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        d_dot_f_pre_by_dot_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        d_dot_f_pre_by_dot_s_u = d_dot_f_pre[t] * local_dot_f_pre_by_dot_s_u[t]
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        d_dot_g_pre_by_dot_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        d_dot_g_pre_by_dot_s_u = d_dot_g_pre[t] * local_dot_g_pre_by_dot_s_u[t]
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        d_dot_o_pre_by_dot_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        d_dot_o_pre_by_dot_s_u = d_dot_o_pre[t] * local_dot_o_pre_by_dot_s_u[t]
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         d_dot_s_u = (
             d_dot_i_pre_by_dot_s_u.sum(axis=1)
@@ -1585,22 +1580,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_dot_o_pre_by_dot_s_u.sum(axis=1)
         )
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        d_i_pre_by_s_u = d_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        d_i_pre_by_s_u = d_i_pre[t] * local_dot_i_pre_by_dot_s_u[t]
         d_s_u_i_pre = d_i_pre_by_s_u.sum(axis=1)
         d_dot_i_pre_by_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_s_u[t]
         d_s_u_dot_i_pre = d_dot_i_pre_by_s_u.sum(axis=1)
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        d_f_pre_by_s_u = d_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        d_f_pre_by_s_u = d_f_pre[t] * local_dot_f_pre_by_dot_s_u[t]
         d_s_u_f_pre = d_f_pre_by_s_u.sum(axis=1)
         d_dot_f_pre_by_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_s_u[t]
         d_s_u_dot_f_pre = d_dot_f_pre_by_s_u.sum(axis=1)
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        d_g_pre_by_s_u = d_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        d_g_pre_by_s_u = d_g_pre[t] * local_dot_g_pre_by_dot_s_u[t]
         d_s_u_g_pre = d_g_pre_by_s_u.sum(axis=1)
         d_dot_g_pre_by_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_s_u[t]
         d_s_u_dot_g_pre = d_dot_g_pre_by_s_u.sum(axis=1)
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        d_o_pre_by_s_u = d_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        d_o_pre_by_s_u = d_o_pre[t] * local_dot_o_pre_by_dot_s_u[t]
         d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
         d_dot_o_pre_by_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_s_u[t]
         d_s_u_dot_o_pre = d_dot_o_pre_by_s_u.sum(axis=1)
@@ -1625,7 +1620,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
                 (B, 4 * H,)
             )
         )
-        d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * local_dot_s_u_sum_arg_by_dot_m_u[t]
         d_dot_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_dot_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_dot_m_u_dot_i_pre = np.einsum("bh,h->b", d_dot_i_pre[t], gamma_ui)
@@ -1636,9 +1631,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_dot_m_u_dot_o_pre = np.einsum("bh,h->b", d_dot_o_pre[t], gamma_uo)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_dot_s_u_sum_arg_by_dot_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
-        d_dot_s_u_sum_arg_by_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u[t]
+        d_dot_s_u_sum_arg_by_m_u = d_dot_s_u_sum_arg * local_dot_s_u_sum_arg_by_m_u[t]
         d_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)

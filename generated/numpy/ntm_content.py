@@ -1142,8 +1142,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_l_r_sqrt2_ddot_l_r_pre2 = 0.5 / l_r_sqrt2
     ddot_l_r_sqrt_ddot_l_r_pre = 0.5 / l_r_sqrt
-    ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r = M_k_r / l_r
-    ddot_a_r_arg_ddot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
+    local_dot_a_r_arg_by_dot_beta_r = M_k_r / l_r
+    local_dot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
     ddot_beta_r_ddot_beta_r_pre = -np.expm1(-beta_r)
     ddot_beta_r_dbeta_r_pre = -dot_beta_r_pre * (-np.expm1(-beta_r) - 1)
     ddot_l_r_pre2_ddot_k_r = 2 * k_r
@@ -1167,8 +1167,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_l_w_sqrt2_ddot_l_w_pre2 = 0.5 / l_w_sqrt2
     ddot_l_w_sqrt_ddot_l_w_pre = 0.5 / l_w_sqrt
-    ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w = M_k_w / l_w
-    ddot_a_w_arg_ddot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
+    local_dot_a_w_arg_by_dot_beta_w = M_k_w / l_w
+    local_dot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
     ddot_beta_w_ddot_beta_w_pre = -np.expm1(-beta_w)
     ddot_beta_w_dbeta_w_pre = -dot_beta_w_pre * (-np.expm1(-beta_w) - 1)
     ddot_l_w_pre2_ddot_k_w = 2 * k_w
@@ -1215,10 +1215,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_r_sqrt = d_dot_l_r * l_r_sqrt2[t, :, None]
         d_dot_l_r_pre = d_dot_l_r_sqrt * ddot_l_r_sqrt_ddot_l_r_pre[t]
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_dot_a_r_arg_by_dot_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_dot_beta_r = d_dot_a_r_arg * local_dot_a_r_arg_by_dot_beta_r[t]
         d_dot_beta_r = d_dot_a_r_arg_by_dot_beta_r.sum(axis=1)
-        d_a_r_arg_by_beta_r = d_a_r_arg[t] * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
-        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_beta_r[t]
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * local_dot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg * local_dot_a_r_arg_by_beta_r[t]
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_dot_beta_r_pre[t] = d_dot_beta_r * ddot_beta_r_ddot_beta_r_pre[t]
         d_beta_r_pre[t] = (
@@ -1308,10 +1308,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_w_sqrt = d_dot_l_w * l_w_sqrt2[t, :, None]
         d_dot_l_w_pre = d_dot_l_w_sqrt * ddot_l_w_sqrt_ddot_l_w_pre[t]
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        d_dot_a_w_arg_by_dot_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_dot_beta_w = d_dot_a_w_arg * local_dot_a_w_arg_by_dot_beta_w[t]
         d_dot_beta_w = d_dot_a_w_arg_by_dot_beta_w.sum(axis=1)
-        d_a_w_arg_by_beta_w = d_a_w_arg[t] * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
-        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_beta_w[t]
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * local_dot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg * local_dot_a_w_arg_by_beta_w[t]
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_dot_beta_w_pre[t] = d_dot_beta_w * ddot_beta_w_ddot_beta_w_pre[t]
         d_beta_w_pre[t] = (

@@ -887,7 +887,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_h_ddot_c = o / n
     ddot_h_dc = dot_o / n - o * dot_n / n**2
     ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
-    ddot_log_f_softplus_ddot_log_f_pre = -np.expm1(-log_f_softplus)
+    local_dot_log_f_pre = -np.expm1(-log_f_softplus)
     ddot_log_f_softplus_dlog_f_pre = -dot_log_f_pre * (-np.expm1(-log_f_softplus) - 1)
     ddot_m_ddot_log_i = np.greater(log_i, m_pre).astype(dtype)
     ddot_h_ddot_o = c / n
@@ -938,10 +938,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_m_pre = d_m * ddot_m_ddot_m_pre[t]
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         d_dot_log_f_softplus = -d_dot_m_pre - d_dot_f_pre
-        d_dot_log_f_pre[t] = d_dot_log_f_softplus * ddot_log_f_softplus_ddot_log_f_pre[t]
+        d_dot_log_f_pre[t] = d_dot_log_f_softplus * local_dot_log_f_pre[t]
         d_log_f_pre[t] = (
             (d_dot_log_f_softplus * ddot_log_f_softplus_dlog_f_pre[t] - d_m_pre - d_f_pre)
-            * ddot_log_f_softplus_ddot_log_f_pre[t]
+            * local_dot_log_f_pre[t]
         )
         d_dot_R_f_h = -d_dot_log_f_pre[t]
         d_R_f_h = -d_log_f_pre[t]
